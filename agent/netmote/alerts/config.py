@@ -1,0 +1,18 @@
+"""Configuration of the alert life."""
+
+from pydantic import Field
+
+from netmote.config.section import Duration, Section
+
+
+class AlertsConfig(Section):
+    """Deduplication and limits."""
+
+    cool_down: Duration = Field(default=1800.0, ge=0.0)
+    """After an alert resolved, the same one (same entity and cause) does not fire again for this long unless it is more severe."""
+
+    max_active: int = Field(default=1_000, ge=1)
+    """Pending and firing alerts held at once; when full, the least severe new ones are refused (counted)."""
+
+    update_interval: Duration = Field(default=300.0, ge=10.0)
+    """A firing alert is announced again with its new count at most this often."""

@@ -1,0 +1,1 @@
+"""Composition: ingest, analyse, deliver, supervised. The only room that knows everyone."""

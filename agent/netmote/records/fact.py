@@ -1,0 +1,53 @@
+"""Something certain at an instant: no model is needed to believe it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from netmote.records.entity import Entity
+
+# The vocabulary. A name ending in a state is a condition: value 1 begins it, 0 ends it. The others happen once (value free).
+CONDITIONS = (
+    "interface_down",  # ifOperStatus left up while ifAdminStatus is up
+    "device_unreachable",
+    "capture_interface_gone",
+    "capture_unavailable",
+    "time_unsynchronised",
+)
+OCCURRENCES = (
+    "device_restarted",  # sysUpTime began anew; value: seconds up
+    "agent_restarted",  # the SNMP agent, not the device
+    "counter_discontinuity",
+    "interface_renumbered",
+    "interface_appeared",
+    "interface_vanished",
+    "new_listener",  # a local port began to listen; value: the port
+    "clock_step",  # value: seconds
+    "snmp_authentication_failure",
+    "address_conflict",  # two hardware addresses claim one IP address
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One certain event of one entity."""
+
+    entity: Entity
+    name: str
+    time_ns: int  # event time, UTC
+    value: float = 1.0
+    annotations: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        if self.name not in CONDITIONS and self.name not in OCCURRENCES:
+            raise ValueError(f"{self.name!r} is not a fact; known: {', '.join(CONDITIONS + OCCURRENCES)}")
+
+
+@dataclass(frozen=True, slots=True)
+class FactBatch:
+    """Facts of one source over an interval; empty ones carry the watermark."""
+
+    source: str
+    start_ns: int
+    end_ns: int
+    facts: tuple[Fact, ...]

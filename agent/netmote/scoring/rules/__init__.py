@@ -1,0 +1,1 @@
+"""Rules: YAML conditions over features and facts, evaluated over whole vector batches."""

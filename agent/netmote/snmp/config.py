@@ -1,0 +1,103 @@
+"""Configuration of SNMP polling."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from netmote.config.section import Duration, Secret, Section
+
+
+class UsmConfig(Section):
+    """An SNMPv3 user (USM, RFC 3414)."""
+
+    security_name: str = Field(min_length=1, max_length=32)
+    """securityName of the user."""
+
+    auth_protocol: Literal["none", "md5", "sha", "sha224", "sha256", "sha384", "sha512"] = "sha256"
+    """Authentication protocol."""
+
+    auth_password: Secret | None = None
+    """Authentication password, at least 8 characters, by reference."""
+
+    priv_protocol: Literal["none", "des", "aes128", "aes192", "aes256"] = "aes128"
+    """Privacy protocol."""
+
+    priv_password: Secret | None = None
+    """Privacy password, at least 8 characters, by reference."""
+
+    context_name: str = ""
+    """contextName; empty is the default context."""
+
+    @model_validator(mode="after")
+    def _passwords(self) -> Self:
+        if self.auth_protocol == "none" and self.priv_protocol != "none":
+            raise ValueError(
+                "priv_protocol needs an auth_protocol (RFC 3411 section 3.4.3 knows no privacy without authentication)"
+            )
+        for kind in ("auth", "priv"):
+            if getattr(self, f"{kind}_protocol") != "none" and getattr(self, f"{kind}_password") is None:
+                raise ValueError(f"{kind}_password is missing; set it, or {kind}_protocol: none")
+        return self
+
+
+class TargetConfig(Section):
+    """One polled device."""
+
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[^/:\s]+$")
+    """The device's name in records and alerts: no slash, colon or blank."""
+
+    address: str = Field(min_length=1)
+    """IPv4 or IPv6 address, or a host name."""
+
+    port: int = Field(default=161, ge=1, le=65535)
+    """UDP port of the agent."""
+
+    version: Literal["2c", "3"] = "2c"
+    """SNMP version."""
+
+    community: Secret | None = None
+    """Community of version 2c, by reference. Unset: `public`."""
+
+    user: UsmConfig | None = None
+    """User of version 3."""
+
+    interval: Duration | None = Field(default=None, ge=1.0)
+    """Poll interval of this device. Unset: the interval of all."""
+
+    timeout: Duration = Field(default=2.0, ge=0.1, le=30.0)
+    """How long one request waits for its answer."""
+
+    retries: int = Field(default=1, ge=0, le=5)
+    """How often a request is sent again."""
+
+    max_repetitions: int = Field(default=20, ge=1, le=100)
+    """Rows asked for in one GETBULK; shrunk when the device answers tooBig."""
+
+    @model_validator(mode="after")
+    def _credentials(self) -> Self:
+        if self.version == "3" and self.user is None:
+            raise ValueError("version 3 needs a user")
+        if self.version == "2c" and self.user is not None:
+            raise ValueError('a user needs version: "3"')
+        return self
+
+
+class SnmpConfig(Section):
+    """What is polled, and how often."""
+
+    interval: Duration = Field(default=10.0, ge=1.0)
+    """Poll interval of devices that name none."""
+
+    max_in_flight: int = Field(default=50, ge=1, le=500)
+    """Requests sent and not yet answered, over all devices that do answer."""
+
+    targets: tuple[TargetConfig, ...] = ()
+    """The polled devices. Names are unique."""
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        names = [target.name for target in self.targets]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"target names are unique; given twice: {', '.join(twice)}")
+        return self

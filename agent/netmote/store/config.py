@@ -1,0 +1,24 @@
+"""Configuration of the local store."""
+
+from pydantic import Field
+
+from netmote.config.section import ByteSize, Duration, Section
+
+
+class StoreConfig(Section):
+    """How much is kept, and for how long."""
+
+    telemetry_age: Duration = Field(default=7 * 86400.0, ge=3600.0)
+    """Telemetry older than this is unlinked, a day's file at a time."""
+
+    telemetry_size: ByteSize = Field(default=2 * 10**9, ge=10**7)
+    """Telemetry beyond this is unlinked, oldest day first."""
+
+    alert_age: Duration = Field(default=90 * 86400.0, ge=86400.0)
+    """Delivered alerts older than this are removed from the ledger."""
+
+    ledger_size: ByteSize = Field(default=256 * 10**6, ge=10**7)
+    """Quota of the alert ledger (max_page_count)."""
+
+    free_space_floor: ByteSize = Field(default=200 * 10**6, ge=0)
+    """With less free disk than this, telemetry is no longer stored; alerts still are."""
