@@ -1,1 +1,1 @@
-"""The agent about itself: metrics, structured logs, health and the degradation ladder. May import the floor and records only."""
+"""The agent about itself: metrics, structured logs, health and the degradation ladder. May import config and the floor only."""
