@@ -1,31 +1,20 @@
 """Every metric of the agent, by name. One object, one registry of its own; nothing global.
 
-An attribute has the name of its metric without the prefix `netmote_` and without `_total` or `_seconds` at its end. Counting
-happens where the thing happens; gauges are set by whoever owns the value, at the latest by a function given to `before_render`.
+An attribute has the name of its metric without the prefix `netmote_`. Counting happens where the thing happens; gauges are
+set by whoever owns the value, at the latest by a function given to `before_render`.
 """
 
 from collections.abc import Callable
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from netmote.telemetry.health import Level
-from netmote.telemetry.metric_family import Family
+from netmote.telemetry.metric_family import CounterFamily, GaugeFamily, HistogramFamily
 
 # Seconds. Fast things (a model, a commit) and slow ones (a poll of a device) share the decades.
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-
-# Label combinations a family shows before it counts the rest under `other`; a histogram's cost a dozen series each.
-_LIMIT, _HISTOGRAM_LIMIT = 200, 20
 
 
 class Metrics:
@@ -45,7 +34,7 @@ class Metrics:
         self._analysing()
         self._delivering()
         self._running()
-        self.build_info.labels(version=version, sensor=sensor).set(1)
+        self.build_info.set(1, version=version, sensor=sensor)
         self.degradation_level.set(0)
 
     def before_render(self, refresh: Callable[[], None]) -> None:
@@ -61,50 +50,40 @@ class Metrics:
     def observe_loop_lag(self, seconds: float) -> None:
         """Count one measured delay of the event loop, and keep the longest."""
         self._lag_max = max(self._lag_max, seconds)
-        self.event_loop_lag.observe(seconds)
-        self.event_loop_lag_max.set(self._lag_max)
+        self.event_loop_lag_seconds.observe(seconds)
+        self.event_loop_lag_max_seconds.set(self._lag_max)
 
     def show_level(self, level: Level) -> None:
         """Set the degradation level."""
         self.degradation_level.set(level.depth)
 
-    def _counter(self, name: str, documentation: str) -> Counter:
-        return Counter(f"netmote_{name}", documentation, registry=self.registry)
+    def _counter(self, name: str, documentation: str, *labels: str) -> CounterFamily:
+        return CounterFamily(self.registry, f"netmote_{name}", documentation, labels)
 
-    def _counters(self, name: str, documentation: str, *labels: str) -> Family[Counter]:
-        return Family(Counter(f"netmote_{name}", documentation, labels, registry=self.registry), labels, limit=_LIMIT)
+    def _gauge(self, name: str, documentation: str, *labels: str) -> GaugeFamily:
+        return GaugeFamily(self.registry, f"netmote_{name}", documentation, labels)
 
-    def _gauge(self, name: str, documentation: str) -> Gauge:
-        return Gauge(f"netmote_{name}", documentation, registry=self.registry)
-
-    def _gauges(self, name: str, documentation: str, *labels: str) -> Family[Gauge]:
-        return Family(Gauge(f"netmote_{name}", documentation, labels, registry=self.registry), labels, limit=_LIMIT)
-
-    def _histogram(self, name: str, documentation: str, *, buckets: tuple[float, ...] = _FAST) -> Histogram:
-        return Histogram(f"netmote_{name}", documentation, registry=self.registry, buckets=buckets)
-
-    def _histograms(self, name: str, documentation: str, *labels: str, buckets: tuple[float, ...] = _FAST) -> Family[Histogram]:
-        metric = Histogram(f"netmote_{name}", documentation, labels, registry=self.registry, buckets=buckets)
-        return Family(metric, labels, limit=_HISTOGRAM_LIMIT)
+    def _histogram(self, name: str, documentation: str, *labels: str, buckets: tuple[float, ...] = _FAST) -> HistogramFamily:
+        return HistogramFamily(self.registry, f"netmote_{name}", documentation, labels, buckets=buckets)
 
     def _collecting(self) -> None:
-        self.received_packets = self._counters("received_packets_total", "Packets taken from the wire.", "collector")
-        self.received_bytes = self._counters("received_bytes_total", "Octets of these packets as on the wire.", "collector")
-        self.dropped_packets = self._counters("dropped_packets_total", "Packets the kernel dropped: ring full.", "collector")
-        self.decode_errors = self._counters(
+        self.received_packets_total = self._counter("received_packets_total", "Packets taken from the wire.", "collector")
+        self.received_bytes_total = self._counter("received_bytes_total", "Octets of these packets as on the wire.", "collector")
+        self.dropped_packets_total = self._counter("dropped_packets_total", "Packets the kernel dropped: ring full.", "collector")
+        self.decode_errors_total = self._counter(
             "decode_errors_total", "Packets and varbinds that could not be decoded.", "collector", "error_type"
         )
-        self.snmp_polls = self._counters("snmp_polls_total", "Polls of devices.", "outcome")
-        self.snmp_poll_duration = self._histogram(
+        self.snmp_polls_total = self._counter("snmp_polls_total", "Polls of devices.", "outcome")
+        self.snmp_poll_duration_seconds = self._histogram(
             "snmp_poll_duration_seconds", "How long a poll of one device took.", buckets=_SLOW
         )
-        self.snmp_devices = self._gauges("snmp_devices", "Configured devices.", "state")
-        self.flow_cache_entries = self._gauges("flow_cache_entries", "Flows held now.", "collector")
-        self.flow_cache_evictions = self._counters(
+        self.snmp_devices = self._gauge("snmp_devices", "Configured devices.", "state")
+        self.flow_cache_entries = self._gauge("flow_cache_entries", "Flows held now.", "collector")
+        self.flow_cache_evictions_total = self._counter(
             "flow_cache_evictions_total", "Flows ended or refused because the table was full.", "reason"
         )
-        self.records = self._counters("records_total", "Records handed on by collectors.", "kind")
-        self.discarded_records = self._counters(
+        self.records_total = self._counter("records_total", "Records handed on by collectors.", "kind")
+        self.discarded_records_total = self._counter(
             "discarded_records_total",
             "Records that went no further, by place and reason; intentional: by policy.",
             "stage",
@@ -113,48 +92,54 @@ class Metrics:
         )
 
     def _storing(self) -> None:
-        self.store_write_duration = self._histogram("store_write_duration_seconds", "Transactions, from hand-over to commit.")
-        self.store_written_bytes = self._counters("store_written_bytes_total", "Bytes of payload committed.", "file")
-        self.store_size_bytes = self._gauges("store_size_bytes", "Size of the database files.", "file")
-        self.store_wal_size_bytes = self._gauges("store_wal_size_bytes", "Size of the write-ahead logs.", "file")
+        self.store_write_duration_seconds = self._histogram(
+            "store_write_duration_seconds", "Transactions, from hand-over to commit.", "file"
+        )
+        self.store_written_bytes_total = self._counter("store_written_bytes_total", "Bytes of payload committed.", "file")
+        self.store_size_bytes = self._gauge("store_size_bytes", "Size of the database files.", "file")
+        self.store_wal_size_bytes = self._gauge("store_wal_size_bytes", "Size of the write-ahead logs.", "file")
         self.store_free_bytes = self._gauge("store_free_bytes", "Free space on the state directory's filesystem.")
-        self.store_errors = self._counters("store_errors_total", "Transactions that failed.", "file", "error_type")
+        self.store_errors_total = self._counter("store_errors_total", "Transactions that failed.", "file", "error_type")
 
     def _analysing(self) -> None:
-        self.late_records = self._counters("late_records_total", "Records after their window had closed.", "source")
-        self.analysis_lag = self._gauge("analysis_lag_seconds", "How far analysis lies behind the newest record, in event time.")
-        self.windows = self._counters("windows_total", "Windows closed.", "schema", "quality")
-        self.inference_duration = self._histograms(
+        self.late_records_total = self._counter("late_records_total", "Records after their window had closed.", "source")
+        self.analysis_lag_seconds = self._gauge(
+            "analysis_lag_seconds", "How far analysis lies behind the newest record, in event time."
+        )
+        self.windows_total = self._counter("windows_total", "Windows closed.", "schema", "quality")
+        self.inference_duration_seconds = self._histogram(
             "inference_duration_seconds", "Scoring one batch of vectors by a model.", "model"
         )
-        self.window_close_to_commit = self._histogram(
+        self.window_close_to_commit_seconds = self._histogram(
             "window_close_to_commit_seconds", "From a window's close to its alerts being durable."
         )
-        self.scores = self._counters("scores_total", "Scores computed.", "detector", "verdict")
-        self.alerts = self._gauges("alerts", "Alerts now.", "state")
-        self.alert_transitions = self._counters("alert_transitions_total", "Changes of state.", "from", "to")
-        self.models = self._gauges("models", "Model bundles.", "state")
-        self.entities = self._gauges("entities", "Watched things, by how far their baseline is.", "baseline")
+        self.scores_total = self._counter("scores_total", "Scores computed.", "detector", "verdict")
+        self.alerts = self._gauge("alerts", "Alerts now.", "state")
+        self.alert_transitions_total = self._counter("alert_transitions_total", "Changes of state.", "from", "to")
+        self.models = self._gauge("models", "Model bundles.", "state")
+        self.entities = self._gauge("entities", "Watched things, by how far their baseline is.", "baseline")
 
     def _delivering(self) -> None:
-        self.outbox_entries = self._gauges("outbox_entries", "Alert revisions not yet accepted upstream.", "sink")
-        self.outbox_oldest_age = self._gauges(
+        self.outbox_entries = self._gauge("outbox_entries", "Alert revisions not yet accepted upstream.", "sink")
+        self.outbox_oldest_age_seconds = self._gauge(
             "outbox_oldest_age_seconds", "Age of the oldest of them since its commit; 0 when there is none.", "sink"
         )
-        self.delivery_attempts = self._counters("delivery_attempts_total", "Batches handed to sinks.", "sink", "outcome")
-        self.delivered_alerts = self._counters("delivered_alerts_total", "Alert revisions accepted upstream.", "sink")
-        self.quarantined_alerts = self._counters("quarantined_alerts_total", "Alert revisions refused for ever upstream.", "sink")
-        self.delivery_duration = self._histograms(
+        self.delivery_attempts_total = self._counter("delivery_attempts_total", "Batches handed to sinks.", "sink", "outcome")
+        self.delivered_alerts_total = self._counter("delivered_alerts_total", "Alert revisions accepted upstream.", "sink")
+        self.quarantined_alerts_total = self._counter(
+            "quarantined_alerts_total", "Alert revisions refused for ever upstream.", "sink"
+        )
+        self.delivery_duration_seconds = self._histogram(
             "delivery_duration_seconds", "One attempt, whatever its outcome.", "sink", buckets=_SLOW
         )
 
     def _running(self) -> None:
-        self.event_loop_lag = self._histogram("event_loop_lag_seconds", "Delay of the event loop, sampled.")
-        self.event_loop_lag_max = self._gauge("event_loop_lag_max_seconds", "The longest of these since the start.")
-        self.queue_entries = self._gauges("queue_entries", "Batches waiting between legs.", "queue")
-        self.component_restarts = self._counters("component_restarts_total", "Restarts after a bug.", "component")
-        self.log_lines_held_back = self._counter("log_lines_held_back_total", "Log lines not written: too many alike.")
+        self.event_loop_lag_seconds = self._histogram("event_loop_lag_seconds", "Delay of the event loop, sampled.")
+        self.event_loop_lag_max_seconds = self._gauge("event_loop_lag_max_seconds", "The longest of these since the start.")
+        self.queue_entries = self._gauge("queue_entries", "Batches waiting between legs.", "queue")
+        self.component_restarts_total = self._counter("component_restarts_total", "Restarts after a bug.", "component")
+        self.log_lines_held_back_total = self._counter("log_lines_held_back_total", "Log lines not written: too many alike.")
         self.degradation_level = self._gauge("degradation_level", "0 full, 1 rules, 2 collect, 3 ledger.")
         self.degradation_reasons = self._gauge("degradation_reasons", "Components that do not do all they could.")
-        self.config_reloads = self._counters("config_reloads_total", "Reloads of the configuration.", "outcome")
-        self.build_info = self._gauges("build_info", "Always 1.", "version", "sensor")
+        self.config_reloads_total = self._counter("config_reloads_total", "Reloads of the configuration.", "outcome")
+        self.build_info = self._gauge("build_info", "Always 1.", "version", "sensor")
