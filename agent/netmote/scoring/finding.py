@@ -82,6 +82,7 @@ class Finding:
     coverage: float = 1.0
     loss_ratio: float = 0.0
     evidence: WindowEvidence = WindowEvidence()
+    hop_ns: int = 0  # the next window in which it could hold ends this much later; 0 = unknown, or found at an instant
 
     @property
     def score(self) -> float:
