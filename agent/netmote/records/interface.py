@@ -70,6 +70,18 @@ class AdminStatus(IntEnum):
     TESTING = 3
 
 
+def is_link_fault(admin_status: int, oper_status: int) -> bool | None:
+    """Whether a port is down although it should be up (RFC 2863 section 3.1.12); None when its state does not say.
+
+    Dormant waits for an event by design; testing and unknown tell nothing. A port switched off on purpose is no fault.
+    """
+    if oper_status == OperStatus.UP or admin_status == AdminStatus.DOWN:
+        return False
+    if admin_status == AdminStatus.UP and oper_status in (OperStatus.DOWN, OperStatus.NOT_PRESENT, OperStatus.LOWER_LAYER_DOWN):
+        return True
+    return None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class InterfaceBatch:
     """All ports of one device over one poll interval, in the order of `interfaces`."""
