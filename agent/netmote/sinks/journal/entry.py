@@ -1,0 +1,59 @@
+"""An alert as the fields of one journal entry, as a line of JSON and as a line for people. Pure."""
+
+from typing import Any
+
+from netmote.alerts.alert import AlertState, Committed
+from netmote.sinks.alert_document import alert_document, encode, rfc3339
+
+# Catalogue ids, one per kind of message (sd_id128, made once at random): `journalctl MESSAGE_ID=...` finds them all.
+MESSAGE_IDS = {
+    AlertState.FIRING: "7c2fb0a94d6b4f1c9e35a1d86f04b7e2",
+    AlertState.RESOLVED: "b1e84d27c03f4a6e8d59f6720a9c13d5",
+}
+
+
+def one_line(text: str) -> str:
+    """Without line breaks and other characters that a terminal or a parser of lines would act on."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def text_line(committed: Committed) -> str:
+    """For people: time, severity, state, what, where, and how to see more."""
+    alert = committed.alert
+    seen = alert.resolved_at_ns if alert.resolved_at_ns is not None else alert.last_seen_ns
+    repeated = f" ({alert.count} times)" if alert.count > 1 else ""
+    return one_line(
+        f"{rfc3339(seen)} {alert.severity.word} {alert.state.value}: {alert.title}{repeated} [{alert.entity}] alert={alert.alert_id}"
+    )
+
+
+def json_line(committed: Committed) -> str:
+    """The alert document on one line."""
+    return encode(alert_document(committed)).decode()
+
+
+def journal_fields(committed: Committed) -> list[tuple[str, Any]]:
+    """Fields of one entry (systemd.journal-fields(7)); our own begin with NETMOTE_."""
+    alert = committed.alert
+    return [
+        ("MESSAGE", one_line(f"{alert.state.value}: {alert.title} [{alert.entity}]")),
+        ("MESSAGE_ID", MESSAGE_IDS[alert.state]),
+        # A resolved alert is good news: notice, whatever the severity was.
+        ("PRIORITY", max(5, int(alert.severity)) if alert.state is AlertState.RESOLVED else int(alert.severity)),
+        ("SYSLOG_IDENTIFIER", "netmote"),
+        ("NETMOTE_ALERT_ID", alert.alert_id),
+        ("NETMOTE_EVENT_ID", alert.event_id),
+        ("NETMOTE_REVISION", alert.revision),
+        ("NETMOTE_STATE", alert.state.value),
+        ("NETMOTE_SEVERITY", alert.severity.word),
+        ("NETMOTE_ENTITY", str(alert.entity)),
+        ("NETMOTE_GROUP", alert.group),
+        ("NETMOTE_DETECTOR", alert.detector),
+        ("NETMOTE_TECHNIQUE", alert.technique),
+        ("NETMOTE_SCORE", f"{alert.score:.6f}"),
+        ("NETMOTE_COUNT", alert.count),
+        ("NETMOTE_SENSOR", committed.sensor),
+        ("NETMOTE_LEDGER_EPOCH", committed.ledger_epoch),
+        ("NETMOTE_SEQ", committed.seq),
+        ("NETMOTE_ALERT", json_line(committed)),
+    ]
