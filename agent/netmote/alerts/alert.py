@@ -81,8 +81,8 @@ class Silence:
 
     def matches(self, alert: Alert, now_ns: int) -> bool:
         """Whether the silence covers this alert at that event time."""
-        return (
-            self.created_at_ns <= now_ns < self.ends_at_ns
-            and self.group in (None, alert.group)
-            and self.entity in (None, alert.entity)
-        )
+        return self.covers(alert.group, alert.entity, now_ns)
+
+    def covers(self, group: str, entity: Entity, now_ns: int) -> bool:
+        """Whether the silence covers alerts of this group and entity at that event time."""
+        return self.created_at_ns <= now_ns < self.ends_at_ns and self.group in (None, group) and self.entity in (None, entity)

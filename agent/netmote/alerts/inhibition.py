@@ -1,0 +1,110 @@
+"""Which alert explains which: while the one is firing, the other does not begin.
+
+The table names groups of the shipped rules; a test holds it against them. An inhibited finding is counted, never lost: when
+what explained it ends and it still holds, it fires then.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from netmote.records.entity import Entity, EntityKind
+from netmote.scoring.finding import Finding
+
+
+class Relation(Enum):
+    """How the entity of the explained finding stands to the one that explains it."""
+
+    SAME = "same"  # the same entity
+    OWNED = "owned"  # the same device, or a port of it
+    PEER = "peer"  # a host whose evidence names the explaining host
+    SEGMENT = "segment"  # the capture interface over which a host was seen: a segment is the sum of its hosts
+
+
+@dataclass(frozen=True, slots=True)
+class Inhibition:
+    """While `source` fires, `targets` of related entities do not begin; None: every group but the source itself."""
+
+    source: str
+    relation: Relation
+    targets: frozenset[str] | None = None
+
+    def explains(self, source_group: str, source: Entity, target: Finding) -> bool:
+        """Whether an alert of that group and entity explains the finding."""
+        if source_group != self.source:
+            return False
+        if self.targets is None:
+            if target.group == self.source and target.entity == source:
+                return False
+        elif target.group not in self.targets:
+            return False
+        return _is_related(self.relation, source, target)
+
+
+_SCANS = frozenset({"vertical_scan", "horizontal_scan"})
+_SCAN_TAIL = frozenset({"failed_connections", "refused_connections", "unreachable_peers", "new_peers"})
+_SCANNED = frozenset({"scanned", "segment_vertical_scan", "segment_horizontal_scan"})
+_FLOODED = frozenset({"segment_syn_flood", "segment_udp_flood", "segment_icmp_flood"})
+_PORT_NOISE = frozenset(
+    {"interface_errors", "interface_discards", "interface_saturated", "duplex_mismatch", "unidirectional_link"}
+)
+
+INHIBITIONS: tuple[Inhibition, ...] = (
+    # A device that does not answer: whatever is said of it and its ports is old or follows from that.
+    Inhibition("device_unreachable", Relation.OWNED),
+    # After a restart every counter begins anew.
+    Inhibition("device_restarted", Relation.OWNED, frozenset({"agent_restarted", "counter_discontinuity"})),
+    Inhibition("interface_down", Relation.SAME, _PORT_NOISE),
+    # A flood touches many ports or many hosts and fails mostly: it is neither a scan nor a misconfigured client.
+    Inhibition("syn_flood", Relation.SAME, _SCANS | _SCAN_TAIL | {"scanned"}),
+    Inhibition("syn_flood_source", Relation.SAME, _SCANS | _SCAN_TAIL),
+    Inhibition("segment_syn_flood", Relation.SAME, _SCANNED),
+    # A scan is one alert: at who scans, when that is a host of ours, else at who is scanned, else at the segment.
+    *(Inhibition(scan, Relation.SAME, _SCAN_TAIL | {"scanned"}) for scan in sorted(_SCANS)),
+    *(Inhibition(scan, Relation.PEER, frozenset({"scanned", "failed_connections"})) for scan in sorted(_SCANS)),
+    *(Inhibition(scan, Relation.SEGMENT, _SCANNED) for scan in (*sorted(_SCANS), "scanned", "syn_flood", "syn_flood_source")),
+    *(Inhibition(f"{kind}_flood", Relation.SEGMENT, _FLOODED) for kind in ("syn", "udp", "icmp")),
+    Inhibition("syn_flood_source", Relation.SEGMENT, _FLOODED),
+    Inhibition("syn_flood_source", Relation.PEER, frozenset({"syn_flood", "scanned"})),
+    # Brute force makes many short, partly refused connections.
+    Inhibition("ssh_brute_force", Relation.SAME, _SCAN_TAIL),
+    # Tunnelled names mostly fail to resolve.
+    Inhibition("dns_tunnel", Relation.SAME, frozenset({"dns_failures", "dns_burst"})),
+)
+
+
+def depth_of(group: str, inhibitions: Sequence[Inhibition]) -> int:
+    """The longest chain of explanations that leads to this group; a chain's members are judged in this order."""
+    # A source without a list of targets explains everything, so it comes before all the rest.
+    if any(inhibition.source == group and inhibition.targets is None for inhibition in inhibitions):
+        return 0
+    return 1 + _longest_chain(group, inhibitions, frozenset({group}))
+
+
+def _longest_chain(group: str, inhibitions: Sequence[Inhibition], passed: frozenset[str]) -> int:
+    sources = {inhibition.source for inhibition in inhibitions if inhibition.targets is not None and group in inhibition.targets}
+    return max((1 + _longest_chain(source, inhibitions, passed | {source}) for source in sources - passed), default=0)
+
+
+def _is_related(relation: Relation, source: Entity, target: Finding) -> bool:
+    match relation:
+        case Relation.SAME:
+            return target.entity == source
+        case Relation.OWNED:
+            return source in {target.entity, target.entity.owner}
+        case Relation.PEER:
+            return (
+                source.kind is EntityKind.HOST
+                and target.entity.kind is EntityKind.HOST
+                and target.entity != source
+                and _names(target, source.name)
+            )
+        case Relation.SEGMENT:
+            return source.kind is EntityKind.HOST and target.entity.kind is EntityKind.INTERFACE
+
+
+def _names(finding: Finding, address: str) -> bool:
+    evidence = finding.evidence
+    return any(peer == address for peer, _ in evidence.top_peers) or any(
+        address in (flow.source_address, flow.destination_address) for flow in evidence.top_flows
+    )
