@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import aiohttp
 
 from netmote.alerts.alert import Committed
-from netmote.clock import Clock
+from netmote.clock import Clock, SystemClock
 from netmote.config.section import SecretReference
 from netmote.errors import Retryable
 from netmote.sinks.webhook.answer import judge
@@ -17,12 +17,13 @@ from netmote.sinks.webhook.config import WebhookConfig
 
 _COMPRESS_ABOVE_BYTES = 1_000
 _MAX_ANSWER_BYTES = 64 * 1024
+_SYSTEM_CLOCK = SystemClock()
 
 
 class WebhookSink:
     """Posts batches of CloudEvents. See `netmote.sinks.sink.Sink` for its life."""
 
-    def __init__(self, config: WebhookConfig, *, clock: Clock, user_agent: str = "netmote") -> None:
+    def __init__(self, config: WebhookConfig, *, clock: Clock = _SYSTEM_CLOCK, user_agent: str = "netmote") -> None:
         self.name = config.name
         self._config = config
         self._clock = clock
