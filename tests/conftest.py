@@ -20,9 +20,32 @@ def data() -> Path:
     return DATA
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, with the reason, what this machine cannot run."""
     for item in items:
         if item.get_closest_marker("root") and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root: network namespaces and AF_PACKET"))
         if item.get_closest_marker("realdata") and not DATA.is_dir():
             item.add_marker(pytest.mark.skip(reason="the recordings (../shared/data) are not on this machine"))
+
+
+def _skipped_in_ci(config: pytest.Config) -> list[pytest.TestReport]:
+    """Reports of tests that were skipped though CI has all they need: only recordings may be absent."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") != "true" or reporter is None:
+        return []
+    skipped = reporter.stats.get("skipped", [])
+    return [report for report in skipped if DATA.is_dir() or "realdata" not in report.keywords]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that CI should have run."""
+    for report in _skipped_in_ci(terminalreporter.config):
+        terminalreporter.write_line(f"CI should have run: {report.nodeid}: {report.longrepr}", red=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run when CI skipped what it should have run."""
+    if _skipped_in_ci(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,6 +1,143 @@
-"""The table of commands. Each is a file of its own, imported when it is called."""
+"""The table of commands. Each is a file of its own, imported when it is called, so that `netmote --help` stays quick."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from netmote import __version__
+from netmote.errors import ConfigError, NetmoteError
+
+# EX_CONFIG of sysexits.h: systemd's RestartPreventExitStatus names it.
+EXIT_CONFIG = 78
+
+Command = Callable[..., Any]
+
+
+def _run() -> Command:
+    from netmote.cli.run import run
+
+    return run
+
+
+def _check() -> Command:
+    from netmote.cli.check import check
+
+    return check
+
+
+def _replay() -> Command:
+    from netmote.cli.replay import replay
+
+    return replay
+
+
+def _flows() -> Command:
+    from netmote.cli.flows import flows
+
+    return flows
+
+
+def _poll() -> Command:
+    from netmote.cli.poll import poll
+
+    return poll
+
+
+def _status() -> Command:
+    from netmote.cli.status import status
+
+    return status
+
+
+def _export() -> Command:
+    from netmote.cli.export import export
+
+    return export
+
+
+def _alerts() -> typer.Typer:
+    from netmote.cli.alerts import app
+
+    return app
+
+
+def _models() -> typer.Typer:
+    from netmote.cli.models import app
+
+    return app
+
+
+COMMANDS: dict[str, tuple[Callable[[], Command | typer.Typer], str]] = {
+    "run": (_run, "Run the daemon in the foreground."),
+    "check": (_check, "Check a configuration without opening a socket."),
+    "replay": (_replay, "Run the pipeline over capture files in event time and print the alerts."),
+    "flows": (_flows, "Print the flow records of capture files."),
+    "poll": (_poll, "Poll one SNMP device."),
+    "status": (_status, "Show how the daemon is doing."),
+    "alerts": (_alerts, "List, explain and silence alerts."),
+    "export": (_export, "Export recorded telemetry."),
+    "models": (_models, "Show model bundles."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        load, summary = COMMANDS[cmd_name]
+        loaded = load()
+        app = loaded if isinstance(loaded, typer.Typer) else _single(loaded)
+        command = typer.main.get_command(app)
+        command.name, command.short_help = cmd_name, summary
+        return command
+
+
+def _single(function: Command) -> typer.Typer:
+    app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+    app.command(context_settings={"help_option_names": ["-h", "--help"]})(function)
+    return app
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    add_completion=True,
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+) -> None:
+    """netmote: the edge agent of network sensors. It observes, records, scores and alerts, and loses nothing silently."""
+    if version:
+        typer.echo(f"netmote {__version__}")
+        raise typer.Exit
 
 
 def run() -> None:
-    """Entry point of `netmote` and `python -m netmote`."""
-    raise SystemExit(0)
+    """Entry point of `netmote` and `python -m netmote`: one clear sentence on standard error for what the user can mend."""
+    try:
+        app()
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(EXIT_CONFIG)
+    except NetmoteError as error:
+        typer.echo(f"netmote: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has left; that is no fault of anyone's.
+        sys.stderr.close()
+        sys.exit(141)

@@ -120,9 +120,16 @@ def check_document(document: Document, model: type[ModelT]) -> ModelT:
     if not isinstance(document.data, dict):
         raise ConfigError([document.problem((), f"must be a mapping of {', '.join(model.model_fields)}")])
     try:
-        return model.model_validate(document.data)
+        return model.model_validate(_set(document.data))
     except ValidationError as error:
         raise ConfigError([_problem(document, model, detail) for detail in error.errors()]) from error
+
+
+def _set(data: Any) -> Any:
+    """The document without keys that have no value: a section holding nothing but comments means its defaults."""
+    if isinstance(data, dict):
+        return {key: _set(value) for key, value in data.items() if value is not None}
+    return [_set(value) for value in data] if isinstance(data, list) else data
 
 
 def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails) -> Problem:

@@ -1,0 +1,213 @@
+"""`netmote alerts`: the ledger's alerts, daemon running or not."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from netmote.cli.options import ConfigOption, JsonOption, StateDirOption
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+
+
+@app.callback()
+def _root() -> None:
+    """List, explain and silence alerts. They are read from the ledger, daemon running or not."""
+
+
+@app.command("list")
+def list_alerts(
+    config: ConfigOption = None,
+    state_dir: StateDirOption = None,
+    state: Annotated[str | None, typer.Option(help="Only firing or only resolved ones.")] = None,
+    since: Annotated[str | None, typer.Option(help='Only those last seen within this long, such as "24h".')] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="The latest this many.")] = 50,
+    json_lines: JsonOption = False,
+) -> None:
+    """List alerts, the newest first.
+
+    Example: netmote alerts list --state firing --since 24h
+    """
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from netmote.alerts.alert import AlertState
+    from netmote.cli.format import time_text
+    from netmote.clock import SystemClock
+    from netmote.config.section import duration_seconds
+    from netmote.sinks.alert_document import alert_document
+
+    if state is not None and state not in ("firing", "resolved"):
+        raise typer.BadParameter("allowed: firing, resolved", param_hint="--state")
+    try:
+        since_ns = SystemClock().now_ns() - round(duration_seconds(since) * 1e9) if since else 0
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--since") from None
+    with _view(config, state_dir) as view:
+        rows = view.alerts(state=AlertState(state) if state else None, since_ns=since_ns, limit=limit)
+    if json_lines:
+        for row in rows:
+            typer.echo(json.dumps(alert_document(row), ensure_ascii=False))
+        return
+    if not rows:
+        typer.echo("no alerts")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("id", "last seen", "severity", "state", "what", "about", "count"):
+        table.add_column(heading, justify="right" if heading == "count" else "left", overflow="fold")
+    for row in rows:
+        alert = row.alert
+        shown = f"{alert.state.value}, silenced" if alert.is_silenced else alert.state.value
+        table.add_row(
+            alert.alert_id[:8],
+            time_text(alert.last_seen_ns),
+            alert.severity.word,
+            shown,
+            alert.title,
+            str(alert.entity),
+            str(alert.count),
+        )
+    Console().print(table)
+
+
+@app.command("show")
+def show_alert(
+    alert_id: Annotated[str, typer.Argument(help="The alert's id, or the beginning of it.", metavar="ID")],
+    config: ConfigOption = None,
+    state_dir: StateDirOption = None,
+    json_lines: JsonOption = False,
+) -> None:
+    """Explain one alert: features against their baseline, flows and ports behind it, data quality, and how to silence it.
+
+    Example: netmote alerts show 3f2a
+    """
+    import json
+
+    from rich.console import Console
+
+    from netmote.cli.alert_explained import explained
+    from netmote.sinks.alert_document import alert_document
+
+    with _view(config, state_dir) as view:
+        revisions = view.alert(alert_id)
+    if not revisions:
+        typer.echo(f"no alert whose id begins with {alert_id!r}", err=True)
+        raise typer.Exit(1)
+    ids = sorted({row.alert.alert_id for row in revisions})
+    if len(ids) > 1:
+        typer.echo(f"{alert_id!r} is the beginning of {len(ids)} alerts: {', '.join(each[:12] for each in ids[:10])}", err=True)
+        raise typer.Exit(1)
+    if json_lines:
+        for row in revisions:
+            typer.echo(json.dumps(alert_document(row), ensure_ascii=False))
+        return
+    console = Console()
+    for part in explained(revisions):
+        console.print(part)
+
+
+@app.command("silence")
+def silence(
+    config: ConfigOption = None,
+    state_dir: StateDirOption = None,
+    rule: Annotated[str | None, typer.Option(help="Rule id (or model group) to silence.")] = None,
+    entity: Annotated[str | None, typer.Option(help="Entity to silence, such as host:192.0.2.7.")] = None,
+    duration: Annotated[str, typer.Option("--for", help='How long, such as "2h".')] = "2h",
+    reason: Annotated[str, typer.Option(help="Why; kept with the silence.", prompt=True)] = "",
+    json_lines: JsonOption = False,
+) -> None:
+    """Silence a rule, an entity, or one on the other. Silenced alerts are stored and shown, not forwarded.
+
+    Goes through the daemon; without one, straight into the ledger under the state directory's lock.
+
+    Example: netmote alerts silence --rule port_scan_vertical --entity host:192.0.2.7 --for 2h --reason "our scanner"
+    """
+    import json
+
+    from netmote.config.section import duration_seconds
+
+    try:
+        seconds = float(duration_seconds(duration))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--for") from None
+    asked = {"group": rule, "entity": entity, "seconds": seconds, "reason": reason}
+    silence_id = _change_silences(config, state_dir, "silence", asked)["silence_id"]
+    typer.echo(json.dumps({"silence_id": silence_id}) if json_lines else f"silenced: {silence_id}")
+
+
+@app.command("unsilence")
+def unsilence(
+    silence_id: Annotated[str, typer.Argument(help="Id of the silence.", metavar="ID")],
+    config: ConfigOption = None,
+    state_dir: StateDirOption = None,
+) -> None:
+    """End a silence now.
+
+    Example: netmote alerts unsilence 0c9b1e5d2a77
+    """
+    _change_silences(config, state_dir, "unsilence", {"silence_id": silence_id})
+    typer.echo("ended")
+
+
+@app.command("silences")
+def silences(config: ConfigOption = None, state_dir: StateDirOption = None, json_lines: JsonOption = False) -> None:
+    """List the silences in force.
+
+    Example: netmote alerts silences
+    """
+    import json
+
+    from netmote.cli.format import time_text
+
+    with _view(config, state_dir) as view:
+        rows = view.silences()
+    for row in rows:
+        record = {
+            "silence_id": row.silence_id,
+            "rule": row.group,
+            "entity": None if row.entity is None else str(row.entity),
+            "ends_at": time_text(row.ends_at_ns),
+            "reason": row.reason,
+        }
+        typer.echo(json.dumps(record) if json_lines else "  ".join(str(value or "any") for value in record.values()))
+    if not rows and not json_lines:
+        typer.echo("no silences")
+
+
+def _view(config: Path | None, state_dir: Path | None) -> Any:
+    from contextlib import closing
+
+    from netmote.cli.state import state_dir_of
+    from netmote.store.ledger_view import LedgerView
+
+    directory = state_dir_of(config, state_dir)
+    view = LedgerView(directory)
+    if not view.exists:
+        typer.echo(f"no ledger in {directory}: the daemon has not run there; --state-dir names another place", err=True)
+        raise typer.Exit(1)
+    return closing(view)
+
+
+def _change_silences(config: Path | None, state_dir: Path | None, command: str, asked: dict[str, Any]) -> dict[str, Any]:
+    import asyncio
+
+    from netmote.cli.state import config_of, state_dir_of
+    from netmote.clock import SystemClock
+    from netmote.control.client import CommandRefusedError, NotRunningError, request
+    from netmote.daemon.silencing import change_without_daemon
+
+    directory = state_dir_of(config, state_dir)
+    try:
+        return request(directory, command, **asked)
+    except NotRunningError:
+        pass
+    except CommandRefusedError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    try:
+        return asyncio.run(change_without_daemon(directory, config_of(config), command, asked, clock=SystemClock()))
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None

@@ -1,0 +1,92 @@
+"""The daemon's end of the control socket: peer credentials, a bound on everything, one command a line."""
+
+import asyncio
+import logging
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from netmote.control.protocol import MAX_REQUEST_BYTES, decode, encode
+from netmote.errors import NetmoteError
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+_MAX_CONNECTIONS = 16
+_IDLE_SECONDS = 30.0
+_UCRED = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
+
+
+class ControlServer:
+    """Serves `handlers` on a Unix socket that only this user and root may use."""
+
+    def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
+        self._path, self._handlers = path, dict(handlers)
+        self._server: asyncio.Server | None = None
+        self._connections = 0
+
+    async def open(self) -> None:
+        """Listen. A socket left by a killed daemon is replaced: the store's lock says that no other daemon lives."""
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, path=self._path, limit=MAX_REQUEST_BYTES)
+        self._path.chmod(0o600)
+
+    async def close(self) -> None:
+        """Stop listening. Safe without open, safe twice."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+            self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections += 1
+        try:
+            if self._connections > _MAX_CONNECTIONS:
+                writer.write(encode({"ok": False, "error": f"more than {_MAX_CONNECTIONS} connections"}))
+            elif not _may_command(writer):
+                writer.write(encode({"ok": False, "error": "only root and the daemon's own user may use this socket"}))
+            else:
+                await self._answer_all(reader, writer)
+            await writer.drain()
+        except (ConnectionError, TimeoutError):
+            return
+        finally:
+            self._connections -= 1
+            writer.close()
+
+    async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    line = await reader.readline()
+            except ValueError:
+                writer.write(encode({"ok": False, "error": f"a request is at most {MAX_REQUEST_BYTES} bytes"}))
+                return
+            if not line:
+                return
+            writer.write(encode(await self._answer(line)))
+            await writer.drain()
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = decode(line)
+        except ValueError as error:
+            return {"ok": False, "error": f"not understood: {error}"}
+        handler = self._handlers.get(str(request.get("command")))
+        if handler is None:
+            return {"ok": False, "error": f"unknown command {request.get('command')!r}; known: {', '.join(self._handlers)}"}
+        try:
+            return {"ok": True, **await handler(request)}
+        except (NetmoteError, ValueError, KeyError) as error:
+            text = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+            return {"ok": False, "error": text}
+
+
+def _may_command(writer: asyncio.StreamWriter) -> bool:
+    peer: socket.socket = writer.get_extra_info("socket")
+    _, uid, _ = _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return uid in (0, os.geteuid())

@@ -1,0 +1,73 @@
+"""The root of the configuration document: every component's own model, under its name."""
+
+import socket
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from netmote.analysis.config import AnalysisConfig
+from netmote.capture.config import CaptureConfig
+from netmote.config.document import check_document, load_document
+from netmote.host.config import HostConfig
+from netmote.metering.config import MeteringConfig
+from netmote.sinks.journal.config import JournalConfig
+from netmote.sinks.webhook.config import WebhookConfig
+from netmote.snmp.config import SnmpConfig
+from netmote.store.config import StoreConfig
+from netmote.telemetry.config import LogConfig
+from netmote.web.config import WebConfig
+
+SinkConfig = Annotated[JournalConfig | WebhookConfig, Field(discriminator="type")]
+
+
+class Config(AnalysisConfig):
+    """The whole document. Every key has a default: an empty document runs."""
+
+    sensor: str = Field(default="", max_length=64, pattern=r"^[^/:\s]*$")
+    """Name of this sensor in records, alerts and upstream; no slash, colon or blank. Empty: the host name."""
+
+    state_dir: Path | None = None
+    """Where the ledger and the telemetry lie. Unset: $STATE_DIRECTORY, else ./var. `--state-dir` goes before all."""
+
+    capture: CaptureConfig = CaptureConfig()
+    """Packet capture on this machine's interfaces."""
+
+    metering: MeteringConfig = MeteringConfig()
+    """Flow records out of packets."""
+
+    snmp: SnmpConfig = SnmpConfig()
+    """Polled devices."""
+
+    host: HostConfig = HostConfig()
+    """Readings of this machine."""
+
+    store: StoreConfig = StoreConfig()
+    """The local database."""
+
+    sinks: tuple[SinkConfig, ...] = (JournalConfig(type="journal"),)
+    """Where alerts go. Each has a name of its own, under which the ledger remembers how far it got."""
+
+    web: WebConfig = WebConfig()
+    """The status page and the metrics."""
+
+    log: LogConfig = LogConfig()
+    """The agent's own log."""
+
+    @model_validator(mode="after")
+    def _sink_names(self) -> Self:
+        names = [sink.name for sink in self.sinks]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"sink names are unique; given twice: {', '.join(twice)}")
+        return self
+
+    @property
+    def sensor_name(self) -> str:
+        """The configured name, else the host name made fit for one."""
+        return self.sensor or "".join("-" if c in "/: \t" else c for c in socket.gethostname())[:64] or "sensor"
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a document. Raises ConfigError with every problem and its line."""
+    return check_document(load_document(path), Config)

@@ -1,0 +1,26 @@
+"""What a new configuration changes. Pure: two documents in, the names of the parts to be begun anew out."""
+
+from netmote.daemon.config import Config
+
+# Which parts of the daemon stand on which sections of the document.
+PARTS: dict[str, tuple[str, ...]] = {
+    "capture": ("capture", "metering"),
+    "snmp": ("snmp",),
+    "host": ("host",),
+    "analysis": ("windows", "scoring", "models", "alerts"),
+    "sinks": ("sinks",),
+    "web": ("web",),
+    "log": ("log",),
+}
+# Taken up only at the next start: the ledger's identity and place hang on them.
+AT_START_ONLY = ("sensor", "state_dir", "store")
+
+
+def changed_parts(old: Config, new: Config) -> tuple[str, ...]:
+    """Parts whose sections differ, in the order in which they are begun anew."""
+    return tuple(part for part, sections in PARTS.items() if any(getattr(old, s) != getattr(new, s) for s in sections))
+
+
+def needs_start(old: Config, new: Config) -> tuple[str, ...]:
+    """Sections that differ and wait for the next start."""
+    return tuple(section for section in AT_START_ONLY if getattr(old, section) != getattr(new, section))

@@ -1,0 +1,287 @@
+"""The survey: gathers what the agent shows of itself. What must be asked of the store is asked every few seconds, not by the viewer."""
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import psutil
+
+from netmote import __version__
+from netmote.alerts.alert import Alert, AlertState, Committed
+from netmote.clock import NANOSECONDS_PER_SECOND
+from netmote.daemon.tallies import Tallies
+from netmote.records.batch import Batch
+from netmote.records.entity import Entity, EntityKind
+from netmote.store.store import SinkOutbox, StoreStatistics
+from netmote.telemetry.snapshot import (
+    AlertSummary,
+    DeviceStatus,
+    InputStatus,
+    LearningStatus,
+    LegStatus,
+    ModelStatus,
+    SinkStatus,
+    Snapshot,
+    StoreStatus,
+)
+
+if TYPE_CHECKING:
+    from netmote.daemon.lifecycle import Daemon
+
+_REFRESH_SECONDS = 2.0
+_ALERTS_SHOWN = 50
+# A leg that has not turned for this long is dead: the slowest turn is a commit that waits for a full disk.
+_LEG_DEAD_SECONDS = 60.0
+
+
+class Survey:
+    """Looks at one daemon. `snapshot` is quick: it computes from what was last gathered."""
+
+    def __init__(self, daemon: "Daemon") -> None:
+        self._daemon = daemon
+        self.tallies = Tallies(daemon.metrics)
+        self._recent: list[Committed] = []
+        self._firing = 0
+        self._outbox: dict[str, SinkOutbox] = {}
+        self._store: StoreStatistics | None = None
+        self._progress: dict[str, tuple[int, float]] = {}
+        self._process = psutil.Process()
+        self._alerts_changed = True
+        daemon.metrics.before_render(self._set_gauges)
+
+    def note(self, batches: tuple[Batch, ...]) -> None:
+        """Count what passes from ingest to analysis."""
+        for batch in batches:
+            self.tallies.note(batch)
+
+    def note_alerts(self, rows: list[Committed]) -> None:
+        """Count what was committed; the list is read anew at the next turn."""
+        self._alerts_changed = True
+        for row in rows:
+            before = AlertState.FIRING if row.alert.revision > 1 else AlertState.INACTIVE
+            self._daemon.metrics.alert_transitions_total.inc(**{"from": before.value, "to": row.alert.state.value})
+
+    def note_store(self, statistics: StoreStatistics) -> None:
+        """Keep the latest figures of the disk."""
+        self._store = statistics
+
+    async def run(self) -> None:
+        """Gather until cancelled."""
+        while True:
+            await self.refresh()
+            self._daemon.notify.status(self.headline())
+            await asyncio.sleep(_REFRESH_SECONDS)
+
+    async def refresh(self) -> None:
+        """Ask the store now."""
+        self._outbox = {each.sink: each for each in await self._daemon.store.outbox()}
+        if self._alerts_changed:
+            self._alerts_changed = False
+            self._recent = await self._daemon.store.recent_alerts(limit=_ALERTS_SHOWN)
+            self._firing = len(await self._daemon.store.active_alerts())
+
+    def headline(self) -> str:
+        """One line for people: the level and the first reason."""
+        health = self._daemon.health
+        reasons = health.reasons
+        said = f"{health.level.value}: {self._firing} alerts firing"
+        return said + (f"; {reasons[0].component}: {reasons[0].text}" if reasons else "")
+
+    def snapshot(self) -> Snapshot:
+        """Everything, at this moment."""
+        daemon = self._daemon
+        now_ns = daemon.clock.now_ns()
+        alerts = sorted(self._recent, key=lambda row: row.alert.state is not AlertState.FIRING)
+        return Snapshot(
+            taken_at_ns=now_ns,
+            sensor=daemon.sensor,
+            version=__version__,
+            level=daemon.health.level,
+            started_at_ns=daemon.started_at_ns,
+            reasons=daemon.health.reasons,
+            legs=self._legs(),
+            inputs=self._inputs(now_ns),
+            devices=self._devices(),
+            interfaces=self.tallies.ports.get(Entity(EntityKind.DEVICE, daemon.sensor), ()),
+            drops=self._drops(),
+            models=tuple(
+                ModelStatus(b.name, b.version, "active" if b.state == "active" else "refused", b.reason or "", b.schema)
+                for b in daemon.bundles
+            ),
+            learning=self._learning(),
+            alerts=tuple(alert_summary(row.alert) for row in alerts),
+            alerts_firing=self._firing,
+            sinks=tuple(self._sinks()),
+            store=self._store_status(),
+            memory_rss_bytes=self._process.memory_info().rss,
+        )
+
+    def _legs(self) -> tuple[LegStatus, ...]:
+        daemon, now = self._daemon, self._daemon.clock.monotonic()
+        turns = {"ingest": daemon.ingest.batches, "analysis": daemon.analyse.progress, "delivery": len(self._outbox)}
+        legs = []
+        for name, count in turns.items():
+            seen, at = self._progress.get(name, (-1, now))
+            if count != seen:
+                at = now
+                self._progress[name] = (count, at)
+            # Ingest and delivery may rightly have nothing to do; analysis turns every second.
+            is_alive = name != "analysis" or now - at < _LEG_DEAD_SECONDS
+            legs.append(LegStatus(name, is_alive, now - at))
+        return tuple(legs)
+
+    def _inputs(self, now_ns: int) -> tuple[InputStatus, ...]:
+        daemon = self._daemon
+        reasons = {reason.component: reason.text for reason in daemon.health.reasons}
+        inputs = []
+        for observation in daemon.collectors.observations:
+            tally = self.tallies.sources.get(observation.source)
+            inputs.append(
+                InputStatus(
+                    name=observation.interface,
+                    kind="capture",
+                    state="running" if observation.has_ring else "failed" if observation.source in reasons else "starting",
+                    lag_seconds=_age(now_ns, tally.last_end_ns) if tally and tally.last_end_ns else None,
+                    rate=tally.rate if tally else None,
+                    received_total=tally.received if tally else 0,
+                    dropped=dict(tally.dropped) if tally else {},
+                    reason=reasons.get(observation.source, ""),
+                )
+            )
+        if "capture" in reasons:
+            inputs.append(InputStatus(name="capture", kind="capture", state="failed", reason=reasons["capture"]))
+        polled = [tally for source, tally in self.tallies.sources.items() if source.startswith("snmp:")]
+        if daemon.collectors.snmp is not None:
+            inputs.append(_summed("snmp", polled, now_ns, reasons.get("snmp", "")))
+        host = self.tallies.sources.get("host")
+        inputs.append(_summed("host", [host] if host else [], now_ns, reasons.get("host", "")))
+        return tuple(inputs)
+
+    def _devices(self) -> tuple[DeviceStatus, ...]:
+        devices = []
+        for target in self._daemon.config.snmp.targets:
+            device = Entity(EntityKind.DEVICE, target.name)
+            record = self.tallies.devices.get(device)
+            status = self._daemon.collectors.snmp_status(target.name)
+            devices.append(
+                DeviceStatus(
+                    name=target.name,
+                    address=target.address if target.port == 161 else f"{target.address}:{target.port}",
+                    state=status.state if status else "unknown",
+                    last_answer_ns=self.tallies.last_answer_ns.get(device),
+                    poll_seconds=_age(record.end_ns, record.start_ns) if record else None,
+                    interval_seconds=target.interval or self._daemon.config.snmp.interval,
+                    reason=status.reason if status else "",
+                    interfaces=self.tallies.ports.get(device, ()),
+                )
+            )
+        return tuple(devices)
+
+    def _drops(self) -> dict[str, int]:
+        drops: Counter[str] = Counter()
+        for source, tally in self.tallies.sources.items():
+            stage = source.partition(":")[0]
+            for reason, count in tally.dropped.items():
+                drops[f"{stage}/{reason}"] += count
+        for source, count in self._daemon.analyse.analysis.windows.late_records.items():
+            if count:
+                drops[f"windows/late:{source}"] += count
+        return dict(sorted(drops.items()))
+
+    def _learning(self) -> LearningStatus:
+        states = self._daemon.analyse.analysis.scoring.status()
+        return LearningStatus(cold=states.cold, learning=states.learning, armed=states.armed)
+
+    def _sinks(self) -> list[SinkStatus]:
+        sinks = []
+        for deliver in self._daemon.delivers:
+            outbox = self._outbox.get(deliver.sink.name)
+            sinks.append(
+                SinkStatus(
+                    name=deliver.sink.name,
+                    state="retrying" if deliver.last_error else "ok" if outbox else "starting",
+                    queued=outbox.queued if outbox else 0,
+                    oldest_age_seconds=outbox.oldest_age_seconds if outbox else None,
+                    delivered_total=deliver.delivered,
+                    quarantined_total=outbox.quarantined if outbox else 0,
+                    last_error=deliver.last_error or "",
+                )
+            )
+        return sinks
+
+    def _store_status(self) -> StoreStatus:
+        statistics, store = self._store, self._daemon.store
+        if statistics is None:
+            return StoreStatus(ledger_epoch=store.ledger_epoch)
+        return StoreStatus(
+            ledger_bytes=statistics.ledger_bytes,
+            telemetry_bytes=statistics.telemetry_bytes,
+            free_bytes=statistics.free_bytes,
+            days_left=statistics.days_left,
+            last_seq=max((row.seq for row in self._recent), default=0),
+            ledger_epoch=store.ledger_epoch,
+        )
+
+    def _set_gauges(self) -> None:
+        daemon, metrics = self._daemon, self._daemon.metrics
+        metrics.show_level(daemon.health.level)
+        metrics.degradation_reasons.set(len(daemon.health.reasons))
+        metrics.analysis_lag_seconds.set(daemon.analyse.lag_seconds)
+        metrics.alerts.set(self._firing, state="firing")
+        for observation in daemon.collectors.observations:
+            if observation.meter is not None:
+                metrics.flow_cache_entries.set(observation.meter.flows, collector=observation.source)
+        for sink, outbox in self._outbox.items():
+            metrics.outbox_entries.set(outbox.queued, sink=sink)
+            metrics.outbox_oldest_age_seconds.set(outbox.oldest_age_seconds or 0.0, sink=sink)
+        for source, count in daemon.analyse.analysis.windows.late_records.items():
+            metrics.late_records_total.rise_to(count, source=source)
+        learning = self._learning()
+        for state in ("cold", "learning", "armed"):
+            metrics.entities.set(getattr(learning, state), baseline=state)
+        for state in ("active", "refused"):
+            metrics.models.set(sum(bundle.state == state for bundle in daemon.bundles), state=state)
+        if self._store is not None:
+            metrics.store_size_bytes.set(self._store.ledger_bytes, file="ledger")
+            metrics.store_size_bytes.set(self._store.telemetry_bytes, file="telemetry")
+            metrics.store_wal_size_bytes.set(self._store.wal_bytes, file="all")
+            metrics.store_free_bytes.set(self._store.free_bytes)
+
+
+def alert_summary(alert: Alert) -> AlertSummary:
+    """The line of an alert in a list."""
+    return AlertSummary(
+        alert_id=alert.alert_id,
+        state="firing" if alert.state is AlertState.FIRING else "resolved",
+        severity=alert.severity.word,
+        title=alert.title,
+        entity=str(alert.entity),
+        group=alert.group,
+        score=alert.score,
+        started_at_ns=alert.started_at_ns,
+        last_seen_ns=alert.last_seen_ns,
+        count=alert.count,
+        technique=alert.technique,
+        is_silenced=alert.is_silenced,
+    )
+
+
+def _age(now_ns: int, then_ns: int) -> float:
+    return max(0.0, (now_ns - then_ns) / NANOSECONDS_PER_SECOND)
+
+
+def _summed(name: str, tallies: list, now_ns: int, reason: str) -> InputStatus:  # type: ignore[type-arg]
+    dropped: Counter[str] = Counter()
+    for tally in tallies:
+        dropped.update(tally.dropped)
+    newest = max((tally.last_end_ns for tally in tallies), default=0)
+    return InputStatus(
+        name=name,
+        kind="snmp" if name == "snmp" else "host",
+        state="degraded" if reason else "running" if newest else "starting",
+        lag_seconds=_age(now_ns, newest) if newest else None,
+        rate_unit="readings/s",
+        received_total=sum(tally.received for tally in tallies),
+        dropped=dict(dropped),
+        reason=reason,
+    )
