@@ -1,0 +1,69 @@
+"""Alert revisions to and from rows of the ledger, each guarded by a CRC over everything that is read back."""
+
+import sqlite3
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from netmote.alerts.alert import Alert, Committed
+from netmote.alerts.encoding import decode_alert, encode_alert
+
+# Every query that reads rows begins so; `decode_row` takes them apart.
+SELECT_ROW = "SELECT r.seq, r.sensor, r.alert_id, r.revision, r.committed_at_ns, r.body, r.crc FROM alert_revision r "
+
+AlertRow = tuple[int, str, str, int, int, bytes, int]
+
+
+@dataclass(slots=True)
+class RowsRead:
+    """What a query gave: the sound rows in its order, and the numbers of those that failed their check."""
+
+    sound: list[Committed] = field(default_factory=list)
+    damaged: list[int] = field(default_factory=list)  # seq
+
+
+def row_crc(seq: int, sensor: str, alert_id: str, revision: int, committed_at_ns: int, body: bytes) -> int:
+    """CRC-32 over what makes the row: a flipped bit in the number or the time is found as well as one in the body."""
+    head = f"{seq}|{sensor}|{alert_id}|{revision}|{committed_at_ns}|".encode("utf-8", "surrogatepass")
+    return zlib.crc32(body, zlib.crc32(head))
+
+
+def read_rows(rows: Iterable[AlertRow], epoch: str) -> RowsRead:
+    """Check and decode rows of `SELECT_ROW`."""
+    result = RowsRead()
+    for seq, sensor, alert_id, revision, committed_at_ns, body, crc in rows:
+        if row_crc(seq, sensor, alert_id, revision, committed_at_ns, body) != crc:
+            result.damaged.append(seq)
+            continue
+        try:
+            alert = decode_alert(body)
+        except ValueError:  # written by a version we do not understand: as unreadable as a damaged one, and counted like it
+            result.damaged.append(seq)
+            continue
+        result.sound.append(Committed(sensor, epoch, seq, committed_at_ns, alert))
+    return result
+
+
+def insert_row(connection: sqlite3.Connection, alert: Alert, *, sensor: str, committed_at_ns: int, running_ns: int) -> int:
+    """Store one revision and return its number. The number is in the CRC, so it is fixed first; the transaction is ours alone."""
+    (last,) = connection.execute("SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'alert_revision'), 0)").fetchone()
+    seq, body = int(last) + 1, encode_alert(alert)
+    connection.execute(
+        "INSERT INTO alert_revision(seq, sensor, alert_id, revision, state, severity, is_silenced, last_seen_ns,"
+        " committed_at_ns, running_ns, body, crc) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            seq,
+            sensor,
+            alert.alert_id,
+            alert.revision,
+            alert.state.value,
+            int(alert.severity),
+            int(alert.is_silenced),
+            alert.last_seen_ns,
+            committed_at_ns,
+            running_ns,
+            body,
+            row_crc(seq, sensor, alert.alert_id, alert.revision, committed_at_ns, body),
+        ),
+    )
+    return seq

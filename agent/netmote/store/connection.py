@@ -1,0 +1,146 @@
+"""One SQLite connection in one thread, whose every job is one whole transaction.
+
+What aiosqlite alone leaves open (measured): two tasks on one connection interleave their statements, so that one
+commits or rolls back the other's; and a cancelled task leaves its transaction open. Here a job is a plain function of
+the connection. It runs from BEGIN to COMMIT inside one call on aiosqlite's thread, so it can neither be interleaved nor
+cut in the middle, and a cancelled caller hears of it only when the job is over:
+
+    caller A --job--.                   .-- BEGIN job COMMIT --.
+                     >-- lock (FIFO) --<                        >-- one thread, one connection
+    caller B --job--'                   '-- BEGIN job COMMIT --'
+
+Exactly one connection per file is made by `open_writer`; it alone writes and checkpoints (SQLite before 3.51.3 can
+damage a WAL that two connections checkpoint, https://www.sqlite.org/wal.html#walresetbug). All others come from
+`open_reader` or `read_only` and cannot.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import aiosqlite
+
+from netmote.store.faults import translated
+from netmote.store.uninterrupted import finish
+
+T = TypeVar("T")
+Job = Callable[[sqlite3.Connection], T]
+
+PAGE_SIZE = 4096
+_BUSY_TIMEOUT_SECONDS = 5.0
+
+
+class _Thread(aiosqlite.Connection):
+    """aiosqlite's connection, which owns the thread, taking a whole function instead of one statement."""
+
+    async def perform(self, job: Job[T]) -> T:
+        return await self._execute(partial(job, self._conn))  # type: ignore[no-untyped-call, no-any-return]
+
+
+class Connection:
+    """The async door to one open file. Made by `open_writer` and `open_reader`."""
+
+    def __init__(self, thread: _Thread, path: Path) -> None:
+        self._thread = thread
+        self._lock = asyncio.Lock()
+        self._is_open = True
+        self.path = path
+
+    async def write(self, job: Job[T]) -> T:
+        """Run `job` as one transaction, all or nothing. Raises what `translated` raises, and Cancelled only between jobs."""
+        return await self._run(partial(_transaction, "BEGIN IMMEDIATE", job))
+
+    async def read(self, job: Job[T]) -> T:
+        """Run `job` in one read transaction: everything it sees is of one instant."""
+        return await self._run(partial(_transaction, "BEGIN", job))
+
+    async def run(self, job: Job[T]) -> T:
+        """Run `job` outside a transaction: pragmas and checkpoints."""
+        return await self._run(job)
+
+    async def _run(self, job: Job[T]) -> T:
+        async with self._lock:
+            with translated(self.path.name):
+                return await finish(self._thread.perform(job))
+
+    async def close(self) -> None:
+        """Wait for the running job and close. Safe twice."""
+        async with self._lock:
+            if self._is_open:
+                self._is_open = False
+                with translated(self.path.name):
+                    await finish(self._thread.close())
+
+
+def _transaction(begin: str, job: Job[T], connection: sqlite3.Connection) -> T:
+    connection.execute(begin)
+    try:
+        result = job(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLITE_FULL and its like have rolled back already
+            connection.execute("ROLLBACK")
+        raise
+    return result
+
+
+def connect_writer(path: Path, *, synchronous: str, autocheckpoint_pages: int, max_pages: int | None) -> sqlite3.Connection:
+    """The writing connection itself, with its pragmas. The order matters: auto_vacuum is ignored once the file is WAL."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT_SECONDS)
+    try:
+        connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={synchronous}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={autocheckpoint_pages}")
+        connection.execute(f"PRAGMA journal_size_limit={2 * autocheckpoint_pages * PAGE_SIZE}")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA trusted_schema=OFF")
+        if max_pages is not None:
+            connection.execute(f"PRAGMA max_page_count={max_pages}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_reader(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+    """A connection that cannot write and never checkpoints. `immutable` is for files nobody can be writing."""
+    options = "mode=ro&immutable=1" if immutable else "mode=ro"
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{options}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=_BUSY_TIMEOUT_SECONDS,
+    )
+    try:
+        connection.execute("PRAGMA query_only=ON")
+        connection.execute("PRAGMA trusted_schema=OFF")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def open_writer(path: Path, *, synchronous: str, autocheckpoint_pages: int, max_pages: int | None = None) -> Connection:
+    """The one writing connection of a file, created when absent. Raises what `translated` raises."""
+    connector = partial(
+        connect_writer, path, synchronous=synchronous, autocheckpoint_pages=autocheckpoint_pages, max_pages=max_pages
+    )
+    return await _open(connector, path)
+
+
+async def open_reader(path: Path) -> Connection:
+    """A read-only connection in a thread of its own."""
+    return await _open(partial(connect_reader, path), path)
+
+
+async def _open(connector: Callable[[], sqlite3.Connection], path: Path) -> Connection:
+    with translated(path.name):
+        thread = _Thread(connector, iter_chunk_size=64)
+        return Connection(await thread, path)  # type: ignore[arg-type]

@@ -1,0 +1,329 @@
+"""The store: one door to the ledger and the telemetry of a state directory.
+
+    append -----> telemetry-YYYYMMDD.db   synchronous=NORMAL, one writer    <-- read_after (recovery)
+    commit -----> ledger.db               synchronous=FULL, one writer      <-- pending, active_alerts (read-only connection)
+
+Life: construct (no I/O) -> `open` -> ... -> `close` (safe without open, safe twice). Every method that changes something
+is one transaction, run to its end even when its caller is cancelled: a CancelledError leaves either all of it or nothing.
+Raises StoreFull and other Retryable errors from any method; a ValueError or KeyError is a bug of the caller.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from netmote.alerts.alert import Alert, Committed, Silence
+from netmote.clock import NANOSECONDS_PER_SECOND, Clock
+from netmote.records.batch import Batch
+from netmote.store import alert_ledger, catalog, delivery_ledger, silence_rows
+from netmote.store.alert_rows import RowsRead
+from netmote.store.config import StoreConfig
+from netmote.store.connection import PAGE_SIZE, Connection, Job, T, open_reader, open_writer
+from netmote.store.delivery_ledger import SinkOutbox
+from netmote.store.faults import StoreFull, translated
+from netmote.store.position import Checkpoint, Gap, Position, Recovery
+from netmote.store.record_log import RecordLog
+from netmote.store.recovery import damage_of, set_aside
+from netmote.store.reserve import Reserve
+from netmote.store.running_time import RunningTime
+from netmote.store.state_lock import StateLock
+from netmote.store.statistics import StoreStatistics, daily_rate, days_of_disk
+from netmote.store.uninterrupted import finish
+
+LEDGER_NAME = "ledger.db"
+_LEDGER_AUTOCHECKPOINT_PAGES = 1000
+_EXPIRY_CHUNK = 1000
+_MOST_ROOM_ATTEMPTS = 8
+_ENDED_SILENCES_KEPT = 1000
+
+
+class Store:
+    """The asynchronous facade. One per state directory at a time, which the lock in it enforces."""
+
+    def __init__(self, state_dir: Path, config: StoreConfig, *, sensor: str, clock: Clock) -> None:
+        self._state_dir, self._config, self._sensor, self._clock = state_dir, config, sensor, clock
+        self._running = RunningTime(clock)
+        self._lock = StateLock(state_dir)
+        self._reserve = Reserve(state_dir, config.ledger_size)
+        self._records = RecordLog(state_dir, config, clock, self._running)
+        self._ledger: Connection | None = None
+        self._reader: Connection | None = None
+        self._ledger_epoch = ""
+        self._recoveries: list[Recovery] = []
+        self._damaged_alerts: set[int] = set()
+        self._is_checkpoint_damaged = False
+        self._expired_alerts = 0
+        self._expired_for_room = 0
+
+    async def open(self, *, with_telemetry: bool = True) -> None:
+        """Take the lock, recover what a crash or a bad disk left, bring the schemas up.
+
+        A command that only changes the ledger opens it `with_telemetry=False`. Raises StoreInUse naming the holder's pid,
+        Permanent when a newer netmote wrote the ledger, Retryable when the disk does not let us.
+        """
+        try:
+            self._state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._lock.acquire()
+            try:
+                await finish(self._open(with_telemetry))
+            except StoreFull:
+                if not self._reserve.release():
+                    raise
+                await finish(self._open(with_telemetry))
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _open(self, with_telemetry: bool) -> None:
+        path = self._state_dir / LEDGER_NAME
+        with translated(LEDGER_NAME):
+            damage = await asyncio.to_thread(damage_of, path, is_thorough=True)
+        if damage is not None:
+            aside = set_aside(path, self._clock.now_ns())
+            self._recoveries.append(Recovery(LEDGER_NAME, damage, aside.name, 0))
+        self._ledger = await open_writer(
+            path,
+            synchronous="FULL",
+            autocheckpoint_pages=_LEDGER_AUTOCHECKPOINT_PAGES,
+            max_pages=self._config.ledger_size // PAGE_SIZE,
+        )
+        self._ledger_epoch = await self._ledger.write(partial(alert_ledger.begin_ledger, now_ns=self._clock.now_ns()))
+        self._running.at_least(await self._ledger.read(alert_ledger.running_ns))
+        self._reader = await open_reader(path)
+        if with_telemetry:
+            checkpoint = await self.checkpoint()
+            await self._records.open(None if checkpoint is None else checkpoint.position)
+            self._reserve.ensure(self._records.free_bytes())
+
+    async def close(self) -> None:
+        """Finish what is under way, note the running time, close the files, drop the lock."""
+        await finish(self._close())
+
+    async def _close(self) -> None:
+        await self._records.close()
+        reader, self._reader = self._reader, None
+        ledger, self._ledger = self._ledger, None
+        try:
+            if reader is not None:
+                await reader.close()
+            if ledger is not None:
+                try:
+                    await ledger.write(partial(alert_ledger.note_running, running=self._running.now_ns()))
+                finally:
+                    await ledger.close()  # the last connection of a file brings its log in
+        finally:
+            self._lock.release()
+
+    @property
+    def ledger_epoch(self) -> str:
+        """Random hexadecimal per ledger: with `sensor` and `seq` it names a revision in the world."""
+        return self._ledger_epoch
+
+    @property
+    def recoveries(self) -> tuple[Recovery, ...]:
+        """Files found damaged since `open`, and what became of them."""
+        return (*self._recoveries, *self._records.recoveries)
+
+    @property
+    def is_checkpoint_damaged(self) -> bool:
+        """Whether the checkpoint failed its check: analysis then starts cold."""
+        return self._is_checkpoint_damaged
+
+    async def append(self, batches: Sequence[Batch]) -> Position:
+        """Store batches in one transaction and return the position of the last. Raises StoreFull: nothing was stored."""
+        return await self._records.append(batches)
+
+    async def read_after(self, position: Position | None, *, since_ns: int = 0, limit: int = 64) -> list[tuple[Position, Batch]]:
+        """Up to `limit` batches after `position` in the order of their commits; only those that end after `since_ns`.
+
+        A position whose file is gone, or beyond its file's tail, goes on at the oldest batch after it and leaves a gap.
+        """
+        known = len(self._records.gaps)
+        found = await self._records.read_after(position, since_ns=since_ns, limit=limit)
+        await self._write_gaps(self._records.gaps[known:])
+        return found
+
+    async def _write_gaps(self, gaps: Sequence[Gap]) -> None:
+        for gap in gaps:
+            await self._write(partial(alert_ledger.add_gap, gap=gap))
+
+    async def gaps(self) -> list[Gap]:
+        """Every gap this ledger knows of, oldest first."""
+        await self._write_gaps(self._records.gaps)
+        return await self._read(alert_ledger.gaps)
+
+    async def commit(self, alerts: Sequence[Alert], checkpoint: Checkpoint | None) -> list[Committed]:
+        """Store alert revisions and the checkpoint they came with, together. Durable when it returns (synchronous=FULL).
+
+        A revision already stored is not stored again; it is returned with its first number and time. On a full disk the
+        reserve is given up; at the ledger's quota the oldest finished alerts go first, then the least severe (counted).
+        """
+        job = partial(
+            alert_ledger.commit_alerts,
+            alerts=alerts,
+            checkpoint=checkpoint,
+            sensor=self._sensor,
+            now_ns=self._clock.now_ns(),
+            running=self._running.now_ns(),
+        )
+        return await finish(self._write_with_room(job))
+
+    async def _write_with_room(self, job: Job[T]) -> T:
+        for _ in range(_MOST_ROOM_ATTEMPTS):
+            try:
+                return await self._write(job)
+            except StoreFull:
+                if not await self._make_room():
+                    raise
+        return await self._write(job)
+
+    async def _make_room(self) -> bool:
+        if self._records.free_bytes() < self._reserve.size and self._reserve.release():
+            return True
+        removed = await self._write(partial(delivery_ledger.expire_for_room, limit=_EXPIRY_CHUNK))
+        self._expired_for_room += removed
+        return removed > 0
+
+    async def checkpoint(self) -> Checkpoint | None:
+        """The last checkpoint committed; None when there is none, or it fails its check."""
+        checkpoint, self._is_checkpoint_damaged = await self._read(alert_ledger.read_checkpoint)
+        return checkpoint
+
+    async def active_alerts(self) -> list[Alert]:
+        """The latest revision of each alert that is firing."""
+        return [each.alert for each in self._sound(await self._read(alert_ledger.active_rows))]
+
+    async def recent_alerts(self, limit: int) -> list[Committed]:
+        """The latest revision of each alert, newest first."""
+        return self._sound(await self._read(partial(alert_ledger.recent_rows, limit=limit)))
+
+    def _sound(self, rows: RowsRead) -> list[Committed]:
+        self._damaged_alerts.update(rows.damaged)
+        return rows.sound
+
+    async def register_sink(self, sink: str, *, from_beginning: bool = False) -> None:
+        """Give a sink its books. A new one starts at the present tail: an upstream just connected is not flooded with history.
+
+        A sink that has books keeps them, so this is called at every start.
+        """
+        await self._write(partial(delivery_ledger.register_sink, sink=sink, from_beginning=from_beginning))
+
+    async def forget_sink(self, sink: str) -> None:
+        """Drop the books of a sink that left the configuration, so that it holds no alerts back."""
+        await self._write(partial(delivery_ledger.forget_sink, sink=sink))
+
+    async def pending(self, sink: str, *, limit: int) -> list[Committed]:
+        """The next revisions for a sink in the order of their numbers: not silenced, not quarantined.
+
+        A row that fails its check cannot be delivered: it is quarantined for the sink and counted. Raises KeyError when the
+        sink is not registered.
+        """
+        while True:
+            rows = await self._read(partial(delivery_ledger.pending_rows, sink=sink, limit=limit))
+            for seq in rows.damaged:
+                await self.quarantine(sink, seq, "damaged in the ledger: it fails its check")
+            sound = self._sound(rows)
+            if sound or not rows.damaged:
+                return sound
+
+    async def acknowledge(self, sink: str, seq: int, *, delivered: int) -> None:
+        """Everything up to `seq` is done for this sink, `delivered` rows of it by delivery. Repeating it is nothing.
+
+        Quarantine refused rows first. Raises ValueError when `delivered` is not what was pending up to `seq`.
+        """
+        await self._write(partial(delivery_ledger.acknowledge, sink=sink, seq=seq, delivered=delivered))
+
+    async def quarantine(self, sink: str, seq: int, reason: str) -> None:
+        """Take one pending revision out of a sink's way for ever, with the reason."""
+        await self._write(partial(delivery_ledger.quarantine, sink=sink, seq=seq, reason=reason, now_ns=self._clock.now_ns()))
+
+    async def outbox(self) -> dict[str, SinkOutbox]:
+        """The books of every sink."""
+        return await self._read(partial(delivery_ledger.outbox, now_ns=self._clock.now_ns()))
+
+    async def add_silence(self, silence: Silence) -> None:
+        """Store a silence; one of the same id is replaced."""
+        await self._write(partial(silence_rows.add_silence, silence=silence))
+
+    async def silences(self) -> list[Silence]:
+        """Every stored silence, ended ones too, in the order they were made."""
+        return await self._read(silence_rows.silences)
+
+    async def expire_silence(self, silence_id: str) -> bool:
+        """End a silence now. False when there is none of that id, or it had ended."""
+        return await self._write(partial(silence_rows.expire_silence, silence_id=silence_id, now_ns=self._clock.now_ns()))
+
+    async def maintain(self) -> StoreStatistics:
+        """Retention, expiry, checkpoints of the logs and the reserve; call it about once a minute."""
+        await self._records.retain()
+        self._reserve.ensure(self._records.free_bytes() - self._config.free_space_floor)
+        running = self._running.now_ns()
+        expired_before = running - round(self._config.alert_age * NANOSECONDS_PER_SECOND)
+
+        def tidy(connection: sqlite3.Connection) -> int:
+            alert_ledger.note_running(connection, running)
+            silence_rows.forget_ended(connection, self._clock.now_ns(), keep=_ENDED_SILENCES_KEPT)
+            return delivery_ledger.expire_old(connection, running_before=expired_before, limit=_EXPIRY_CHUNK)
+
+        try:
+            self._expired_alerts += await self._write(tidy)
+            await self._required(self._ledger).run(_bring_in_log)
+        except StoreFull:
+            # A disk this full lets nothing be tidied; the statistics below say so, and the next call tries again.
+            self._reserve.release()
+        return self._statistics()
+
+    def _statistics(self) -> StoreStatistics:
+        files, ledger = self._records.files, self._state_dir / LEDGER_NAME
+        telemetry_bytes = sum(catalog.bytes_of(file.path) for file in files)
+        logs = [catalog.log_of(path) for path in (ledger, *(file.path for file in files))]
+        free_bytes = self._records.free_bytes()
+        rate = daily_rate(telemetry_bytes, self._running.now_ns() - files[0].begun_running_ns) if files else None
+        return StoreStatistics(
+            telemetry_bytes=telemetry_bytes,
+            ledger_bytes=catalog.bytes_of(ledger),
+            wal_bytes=sum(log.stat().st_size for log in logs if log.exists()),
+            free_bytes=free_bytes,
+            bytes_per_day=rate,
+            days_left=days_of_disk(
+                free_bytes=free_bytes,
+                floor=self._config.free_space_floor,
+                telemetry_bytes=telemetry_bytes,
+                quota=self._config.telemetry_size,
+                bytes_per_day=rate,
+            ),
+            oldest_ns=min((file.first_start_ns for file in files if file.last_batch_id), default=None),
+            newest_ns=max((file.last_end_ns for file in files if file.last_batch_id), default=None),
+            telemetry_files=len(files),
+            is_telemetry_stored=free_bytes >= self._config.free_space_floor,
+            is_reserve_held=self._reserve.is_held,
+            appended_batches=self._records.appended_batches,
+            refused_batches=self._records.refused_batches,
+            damaged_batches=self._records.damaged_batches,
+            damaged_alerts=len(self._damaged_alerts),
+            expired_alerts=self._expired_alerts,
+            expired_for_room=self._expired_for_room,
+            unlinked_files=self._records.unlinked_files,
+            recoveries=len(self.recoveries),
+            gaps=len(self._records.gaps),
+        )
+
+    async def _write(self, job: Job[T]) -> T:
+        return await self._required(self._ledger).write(job)
+
+    async def _read(self, job: Job[T]) -> T:
+        return await self._required(self._reader).read(job)
+
+    @staticmethod
+    def _required(connection: Connection | None) -> Connection:
+        if connection is None:
+            raise RuntimeError("the store is not open")
+        return connection
+
+
+def _bring_in_log(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    # A statement frees one page a step, so it is stepped to its end.
+    connection.execute("PRAGMA incremental_vacuum(256)").fetchall()
