@@ -41,11 +41,19 @@ class Metrics:
         """Call this before each rendering, to set gauges that are only worth computing when somebody looks."""
         self._before_render.append(refresh)
 
-    def render(self) -> bytes:
-        """The exposition, UTF-8, of media type `content_type`."""
+    def refresh(self) -> None:
+        """Call what was given to `before_render`, in the caller's thread."""
         for refresh in self._before_render:
             refresh()
+
+    def exposition(self) -> bytes:
+        """The metrics as they stand, UTF-8, of media type `content_type`. Takes some milliseconds; fit for a worker thread."""
         return generate_latest(self.registry)
+
+    def render(self) -> bytes:
+        """Refresh, then the exposition."""
+        self.refresh()
+        return self.exposition()
 
     def observe_loop_lag(self, seconds: float) -> None:
         """Count one measured delay of the event loop, and keep the longest."""

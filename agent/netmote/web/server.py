@@ -1,0 +1,168 @@
+"""The HTTP server: routes to pages, metrics, health and JSON. Read-only, on loopback, one address.
+
+| path | answer |
+| --- | --- |
+| `/` | the status page |
+| `/alerts/ID` | the explanation of an alert |
+| `/metrics` | Prometheus text format |
+| `/healthz` | `{"level", "is_degraded", "reasons", "legs"}`: 200 while every leg is alive (degraded too), else 503 |
+| `/api/snapshot` | everything the page shows (`telemetry.snapshot`) |
+| `/api/alerts/ID` | the alert document (`sinks.alert_document`) |
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from netmote import __version__
+from netmote.alerts.alert import Committed
+from netmote.sinks.alert_document import alert_document, encode
+from netmote.telemetry.metrics import Metrics
+from netmote.telemetry.snapshot import Snapshot
+from netmote.web.config import WebConfig
+from netmote.web.guard import SECURITY_HEADERS, is_loopback_host
+from netmote.web.pages import Pages
+
+_STATIC = {"netmote.css": "text/css", "live.js": "text/javascript", "netmote.svg": "image/svg+xml"}
+_ALERT_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+# Pages are rendered in worker threads; more readers than this wait their turn.
+_RENDERS_AT_ONCE = 2
+
+
+class StatusServer:
+    """Serves what the daemon hands it: `snapshot` and `metrics.refresh` are called on the loop, rendering is done in threads."""
+
+    def __init__(
+        self,
+        config: WebConfig,
+        *,
+        snapshot: Callable[[], Snapshot],
+        alert: Callable[[str], Awaitable[Committed | None]],
+        metrics: Metrics,
+    ) -> None:
+        self._config = config
+        self._snapshot, self._alert, self._metrics = snapshot, alert, metrics
+        self._turn = asyncio.Semaphore(_RENDERS_AT_ONCE)
+        self._pages: Pages | None = None
+        self._static: dict[str, bytes] = {}
+        self._runner: web.AppRunner | None = None
+
+    async def open(self) -> None:
+        """Listen. Raises OSError when the address cannot be had."""
+        self._pages = await asyncio.to_thread(Pages, __version__)
+        self._static = await asyncio.to_thread(_read_static)
+        application = web.Application(middlewares=[_guarded])
+        application.add_routes(
+            [
+                web.get("/", self._status_page),
+                web.get("/alerts/{alert_id}", self._alert_page),
+                web.get("/metrics", self._metrics_text),
+                web.get("/healthz", self._health),
+                web.get("/api/snapshot", self._snapshot_json),
+                web.get("/api/alerts/{alert_id}", self._alert_json),
+                web.get("/static/{name}", self._static_file),
+            ]
+        )
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._config.address, self._config.port).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+
+    async def close(self) -> None:
+        """Stop listening; safe without open, safe twice."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    @property
+    def url(self) -> str:
+        """Where the page is, once open."""
+        assert self._runner is not None, "open() first"
+        host, port = self._runner.addresses[0][:2]
+        return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+    async def _status_page(self, _request: web.Request) -> web.Response:
+        assert self._pages is not None
+        snapshot = self._snapshot()
+        async with self._turn:
+            return _html(await asyncio.to_thread(self._pages.status, snapshot))
+
+    async def _alert_page(self, request: web.Request) -> web.Response:
+        assert self._pages is not None
+        committed = await self._find(request)
+        if committed is None:
+            return _html(self._pages.missing("alert"), status=404)
+        async with self._turn:
+            now_ns = self._snapshot().taken_at_ns
+            return _html(await asyncio.to_thread(self._pages.alert, committed, now_ns=now_ns))
+
+    async def _metrics_text(self, _request: web.Request) -> web.Response:
+        self._metrics.refresh()
+        async with self._turn:
+            body = await asyncio.to_thread(self._metrics.exposition)
+        return web.Response(body=body, headers={"Content-Type": self._metrics.content_type})
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        snapshot = self._snapshot()
+        body = {
+            "level": snapshot.level.value,
+            "is_degraded": snapshot.is_degraded,
+            "reasons": [{"component": reason.component, "text": reason.text} for reason in snapshot.reasons],
+            "legs": {leg.name: "alive" if leg.is_alive else "dead" for leg in snapshot.legs},
+        }
+        return web.json_response(body, status=200 if snapshot.is_alive else 503)
+
+    async def _snapshot_json(self, _request: web.Request) -> web.Response:
+        snapshot = self._snapshot()
+        async with self._turn:
+            body = await asyncio.to_thread(snapshot.to_json)
+        return web.Response(body=body, content_type="application/json")
+
+    async def _alert_json(self, request: web.Request) -> web.Response:
+        committed = await self._find(request)
+        if committed is None:
+            return web.json_response({"error": "no such alert"}, status=404)
+        return web.Response(body=encode(alert_document(committed)), content_type="application/json")
+
+    async def _static_file(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in self._static:
+            raise web.HTTPNotFound
+        headers = {"Cache-Control": "max-age=86400"}  # the address carries the version
+        return web.Response(body=self._static[name], content_type=_STATIC[name], charset="utf-8", headers=headers)
+
+    async def _find(self, request: web.Request) -> Committed | None:
+        alert_id = request.match_info["alert_id"]
+        return await self._alert(alert_id) if _ALERT_ID.fullmatch(alert_id) else None
+
+
+@web.middleware
+async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if not is_loopback_host(request.headers.get("Host")):
+        response: web.StreamResponse = web.Response(status=421, text="This page answers to localhost only.\n")
+    else:
+        try:
+            response = await handler(request)
+        except web.HTTPException as refusal:
+            response = web.Response(status=refusal.status, text=f"{refusal.status} {refusal.reason}\n")
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _html(page: str, *, status: int = 200) -> web.Response:
+    return web.Response(text=page, content_type="text/html", status=status)
+
+
+def _read_static() -> dict[str, bytes]:
+    folder = files("netmote.web") / "static"
+    return {name: (folder / name).read_bytes() for name in _STATIC}
