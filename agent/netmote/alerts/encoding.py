@@ -34,14 +34,14 @@ _FLOW_EVIDENCE = (
 
 def encode_alert(alert: Alert) -> bytes:
     """Canonical bytes of one revision: equal alerts give equal bytes."""
-    text = json.dumps(_to_json(alert), sort_keys=True, separators=(",", ":"), allow_nan=False, default=index)
+    text = json.dumps(to_document(alert), sort_keys=True, separators=(",", ":"), allow_nan=False, default=index)
     return text.encode("ascii")
 
 
 def decode_alert(body: bytes) -> Alert:
     """Inverse of `encode_alert`. Raises ValueError when it is no alert of a version we understand."""
     try:
-        return _from_json(json.loads(body))
+        return from_document(json.loads(body))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an encoded alert: {type(error).__name__} {error}") from error
 
@@ -54,7 +54,8 @@ def _number(value: float | None) -> float | str | None:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _to_json(alert: Alert) -> dict[str, Any]:
+def to_document(alert: Alert) -> dict[str, Any]:
+    """The alert as JSON values, every field present."""
     return {
         "encoding_version": ENCODING_VERSION,
         "alert_id": alert.alert_id,
@@ -124,7 +125,8 @@ def _evidence(document: Mapping[str, Any]) -> WindowEvidence:
     )
 
 
-def _from_json(document: Mapping[str, Any]) -> Alert:
+def from_document(document: Mapping[str, Any]) -> Alert:
+    """Inverse of `to_document`. Raises ValueError, KeyError or TypeError when it is no such document."""
     version = document["encoding_version"]
     if version != ENCODING_VERSION:
         raise ValueError(f"alert encoding version {version!r} is not understood; this version reads {ENCODING_VERSION}")

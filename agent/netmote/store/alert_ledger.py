@@ -29,6 +29,7 @@ def begin_ledger(connection: sqlite3.Connection, now_ns: int) -> str:
 
 
 def ledger_epoch(connection: sqlite3.Connection) -> str:
+    """Random hexadecimal, drawn when the ledger was begun."""
     (epoch,) = connection.execute("SELECT epoch FROM ledger").fetchone()
     return str(epoch)
 
@@ -40,6 +41,7 @@ def running_ns(connection: sqlite3.Connection) -> int:
 
 
 def note_running(connection: sqlite3.Connection, running: int) -> None:
+    """Write down how long the agent has run; it never goes back."""
     connection.execute("UPDATE ledger SET running_ns = max(running_ns, ?)", (running,))
 
 
@@ -73,6 +75,7 @@ def commit_alerts(
 
 
 def write_checkpoint(connection: sqlite3.Connection, checkpoint: Checkpoint) -> None:
+    """Replace the checkpoint, inside the caller's transaction."""
     position = checkpoint.position
     connection.execute(
         "INSERT OR REPLACE INTO checkpoint(only, file_uuid, batch_id, event_time_ns, state, crc) VALUES(1, ?, ?, ?, ?, ?)",
@@ -134,5 +137,6 @@ def add_gap(connection: sqlite3.Connection, gap: Gap) -> None:
 
 
 def gaps(connection: sqlite3.Connection) -> list[Gap]:
+    """Every gap written down, oldest first."""
     rows = connection.execute("SELECT file_uuid, batch_id, detected_at_ns, reason FROM telemetry_gap ORDER BY detected_at_ns")
     return [Gap(Position(uuid, batch_id), detected_at_ns, reason) for uuid, batch_id, detected_at_ns, reason in rows]

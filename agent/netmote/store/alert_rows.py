@@ -22,7 +22,7 @@ class RowsRead:
     damaged: list[int] = field(default_factory=list)  # seq
 
 
-def row_crc(seq: int, sensor: str, alert_id: str, revision: int, committed_at_ns: int, body: bytes) -> int:
+def row_crc(seq: int, *, sensor: str, alert_id: str, revision: int, committed_at_ns: int, body: bytes) -> int:
     """CRC-32 over what makes the row: a flipped bit in the number or the time is found as well as one in the body."""
     head = f"{seq}|{sensor}|{alert_id}|{revision}|{committed_at_ns}|".encode("utf-8", "surrogatepass")
     return zlib.crc32(body, zlib.crc32(head))
@@ -32,7 +32,8 @@ def read_rows(rows: Iterable[AlertRow], epoch: str) -> RowsRead:
     """Check and decode rows of `SELECT_ROW`."""
     result = RowsRead()
     for seq, sensor, alert_id, revision, committed_at_ns, body, crc in rows:
-        if row_crc(seq, sensor, alert_id, revision, committed_at_ns, body) != crc:
+        expected = row_crc(seq, sensor=sensor, alert_id=alert_id, revision=revision, committed_at_ns=committed_at_ns, body=body)
+        if crc != expected:
             result.damaged.append(seq)
             continue
         try:
@@ -48,6 +49,9 @@ def insert_row(connection: sqlite3.Connection, alert: Alert, *, sensor: str, com
     """Store one revision and return its number. The number is in the CRC, so it is fixed first; the transaction is ours alone."""
     (last,) = connection.execute("SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'alert_revision'), 0)").fetchone()
     seq, body = int(last) + 1, encode_alert(alert)
+    crc = row_crc(
+        seq, sensor=sensor, alert_id=alert.alert_id, revision=alert.revision, committed_at_ns=committed_at_ns, body=body
+    )
     connection.execute(
         "INSERT INTO alert_revision(seq, sensor, alert_id, revision, state, severity, is_silenced, last_seen_ns,"
         " committed_at_ns, running_ns, body, crc) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -63,7 +67,7 @@ def insert_row(connection: sqlite3.Connection, alert: Alert, *, sensor: str, com
             committed_at_ns,
             running_ns,
             body,
-            row_crc(seq, sensor, alert.alert_id, alert.revision, committed_at_ns, body),
+            crc,
         ),
     )
     return seq

@@ -5,6 +5,8 @@ rows. A flow layout that differs from today's is read by column name: columns it
 ignored, so files of an older version stay readable.
 """
 
+# ruff: noqa: S608 -- only constants of this room are joined into SQL; every value is bound
+
 import json
 import math
 import sqlite3
@@ -28,8 +30,8 @@ from netmote.store.interning import Interner, Names
 _INTERFACE_COLUMNS = ("deltas", "invalid", "if_index", "if_type", "if_high_speed", "if_admin_status", "if_oper_status")
 
 
-class BatchDamaged(Exception):  # noqa: N818 -- internal to the room: the reader counts it and goes on
-    """A stored batch fails its check."""
+class BatchDamaged(Exception):
+    """A stored batch fails its check. Stays in the room: the reader counts it and goes on."""
 
 
 class BatchRow(NamedTuple):

@@ -34,10 +34,10 @@ def encode_columns(columns: Sequence[Column]) -> bytes:
 
 
 def _planes(values: NDArray[Any]) -> bytes:
-    flat = np.ascontiguousarray(values).reshape(len(values), -1)
-    octets = flat.view(np.uint8) if flat.size else flat.reshape(0).view(np.uint8)
-    # (rows, octets a row) -> planes
-    return octets.reshape(len(values), -1).T.tobytes() if flat.size else b""
+    if not values.size:
+        return b""
+    octets = np.ascontiguousarray(values).reshape(len(values), -1).view(np.uint8)  # (rows, octets of a row)
+    return octets.T.tobytes()
 
 
 def decode_columns(body: bytes, rows: int, layout: str) -> dict[str, NDArray[Any]]:
@@ -50,7 +50,7 @@ def decode_columns(body: bytes, rows: int, layout: str) -> dict[str, NDArray[Any
         raw = decompressor.decompress(body, size + 1)  # never more than the layout allows
     except zlib.error as error:
         raise ValueError(f"columns do not decompress: {error}") from error
-    if len(raw) != size or not decompressor.eof and decompressor.decompress(b"", 1):
+    if len(raw) != size or not decompressor.eof:
         raise ValueError(f"columns hold {len(raw)} octets, their layout asks for {size}")
     octets, result, offset = np.frombuffer(raw, dtype=np.uint8), {}, 0
     for (name, dtype, shape), width in zip(fields, widths, strict=True):

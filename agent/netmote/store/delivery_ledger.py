@@ -1,5 +1,7 @@
 """The books of the sinks: cursors, acknowledgements, quarantine, expiry. Plain functions of a connection, one transaction each."""
 
+# ruff: noqa: S608 -- only constants of this room are joined into SQL; every value is bound
+
 import sqlite3
 from dataclasses import dataclass
 
@@ -83,9 +85,9 @@ def quarantine(connection: sqlite3.Connection, sink: str, seq: int, reason: str,
     connection.execute("UPDATE sink SET quarantined = quarantined + 1 WHERE sink = ?", (sink,))
 
 
-def outbox(connection: sqlite3.Connection, now_ns: int) -> dict[str, SinkOutbox]:
-    """The books of every registered sink."""
-    books = {}
+def outbox(connection: sqlite3.Connection, now_ns: int) -> list[SinkOutbox]:
+    """The books of every registered sink, by name."""
+    books = []
     identities = connection.execute(
         "SELECT i.sink, i.created, i.acknowledged, i.queued, i.quarantined, i.expired, i.holds, s.cursor"
         " FROM ledger_identity i JOIN sink s USING(sink) ORDER BY i.sink"
@@ -97,7 +99,7 @@ def outbox(connection: sqlite3.Connection, now_ns: int) -> dict[str, SinkOutbox]
         ).fetchone()
         oldest = None if first is None else int(first[0])
         age = None if oldest is None else max(0, now_ns - oldest) / 1e9
-        books[sink] = SinkOutbox(sink, created, acknowledged, queued, quarantined, expired, oldest, age, bool(holds))
+        books.append(SinkOutbox(sink, created, acknowledged, queued, quarantined, expired, oldest, age, bool(holds)))
     return books
 
 

@@ -69,7 +69,7 @@ def _number(connection: sqlite3.Connection, table: str, key: str, values: dict[s
     if found is None:
         names = ", ".join(values)
         marks = ", ".join(f":{column}" for column in values)
-        return int(connection.execute(f"INSERT INTO {table}({names}) VALUES({marks})", values).lastrowid or 0)  # noqa: S608
+        return int(connection.execute(f"INSERT INTO {table}({names}) VALUES({marks})", values).lastrowid or 0)
     return int(found[0])
 
 

@@ -10,6 +10,8 @@ The books of one sink, at every instant (view `ledger_identity`):
 
 from netmote.store.migrations import Migration
 
+LEDGER_NAME = "ledger.db"
+
 _IDENTITY = """
 CREATE VIEW ledger_identity AS
 SELECT sink, created, acknowledged, queued, quarantined, expired,

@@ -16,6 +16,11 @@ class Position:
         """The place of the file in the order of files; still known when the file is gone, for its UUID holds it."""
         return generation_of(self.file_uuid)
 
+    @property
+    def order(self) -> tuple[int, int]:
+        """Sorts positions in the order of commits."""
+        return self.generation, self.batch_id
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:

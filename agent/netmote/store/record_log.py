@@ -20,10 +20,10 @@ from pathlib import Path
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
 from netmote.records.batch import Batch
 from netmote.store import catalog
+from netmote.store.batch_reader import read_file
 from netmote.store.batch_rows import Stamp, insert_batch, prepare
 from netmote.store.catalog import TelemetryFile
 from netmote.store.config import StoreConfig
-from netmote.store.batch_reader import read_file
 from netmote.store.connection import Connection, open_writer
 from netmote.store.faults import StoreDamaged, StoreFull, translated
 from netmote.store.interning import Interner

@@ -23,6 +23,7 @@ from netmote.store.config import StoreConfig
 from netmote.store.connection import PAGE_SIZE, Connection, Job, T, open_reader, open_writer
 from netmote.store.delivery_ledger import SinkOutbox
 from netmote.store.faults import StoreFull, translated
+from netmote.store.ledger_schema import LEDGER_NAME
 from netmote.store.position import Checkpoint, Gap, Position, Recovery
 from netmote.store.record_log import RecordLog
 from netmote.store.recovery import damage_of, set_aside
@@ -32,7 +33,8 @@ from netmote.store.state_lock import StateLock
 from netmote.store.statistics import StoreStatistics, daily_rate, days_of_disk
 from netmote.store.uninterrupted import finish
 
-LEDGER_NAME = "ledger.db"
+__all__ = ["Checkpoint", "Gap", "Position", "Recovery", "SinkOutbox", "Store", "StoreFull", "StoreStatistics"]
+
 _LEDGER_AUTOCHECKPOINT_PAGES = 1000
 _EXPIRY_CHUNK = 1000
 _MOST_ROOM_ATTEMPTS = 8
@@ -199,6 +201,11 @@ class Store:
         """The latest revision of each alert, newest first."""
         return self._sound(await self._read(partial(alert_ledger.recent_rows, limit=limit)))
 
+    async def alert(self, alert_id: str) -> Committed | None:
+        """The latest revision of one alert, by its whole id."""
+        revisions = self._sound(await self._read(partial(alert_ledger.revision_rows, alert_id_prefix=alert_id)))
+        return next((each for each in reversed(revisions) if each.alert.alert_id == alert_id), None)
+
     def _sound(self, rows: RowsRead) -> list[Committed]:
         self._damaged_alerts.update(rows.damaged)
         return rows.sound
@@ -239,8 +246,8 @@ class Store:
         """Take one pending revision out of a sink's way for ever, with the reason."""
         await self._write(partial(delivery_ledger.quarantine, sink=sink, seq=seq, reason=reason, now_ns=self._clock.now_ns()))
 
-    async def outbox(self) -> dict[str, SinkOutbox]:
-        """The books of every sink."""
+    async def outbox(self) -> list[SinkOutbox]:
+        """The books of every sink, by name."""
         return await self._read(partial(delivery_ledger.outbox, now_ns=self._clock.now_ns()))
 
     async def add_silence(self, silence: Silence) -> None:
