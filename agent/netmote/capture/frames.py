@@ -1,0 +1,53 @@
+"""Where frames lie in memory: the seam between what reads frames (a ring, a file) and what decodes them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# LINKTYPE_ values of https://www.tcpdump.org/linktypes.html
+LINKTYPE_NULL = 0
+LINKTYPE_ETHERNET = 1
+LINKTYPE_RAW = 101
+LINKTYPE_LOOP = 108
+LINKTYPE_LINUX_SLL = 113
+LINKTYPE_IPV4 = 228
+LINKTYPE_IPV6 = 229
+LINKTYPE_LINUX_SLL2 = 276
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """Frames of one interface, in order, each a run of bytes in `buffer`. Only valid until the owner of the buffer reuses it."""
+
+    buffer: NDArray[np.uint8]
+    offset: NDArray[np.int64]  # (n,) first byte of the frame's link header
+    captured: NDArray[np.int64]  # (n,) bytes that are there
+    wire_length: NDArray[np.uint32]  # (n,) bytes that were on the wire
+    timestamp_ns: NDArray[np.int64]  # (n,) UTC
+    link_type: int
+    is_tagged: NDArray[np.bool_] | None = None  # (n,) the kernel took an outer VLAN tag out of the frame
+    tag_control: NDArray[np.uint16] | None = None  # (n,) that tag's TCI (IEEE 802.1Q section 9.6)
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+
+def rows_at(buffer: NDArray[np.uint8], offset: NDArray[np.int64], width: int) -> NDArray[np.uint8]:
+    """Copy `width` bytes at each offset, (n, width); bytes beyond the buffer's end read as zero.
+
+    An overlapping view of opaque items moves a row with one memcpy: 4 ns for 64 bytes, against 62 for an index matrix.
+    """
+    last = len(buffer) - width
+    if last < 0:
+        buffer = np.concatenate((buffer, np.zeros(width, "u1")))
+        last = len(buffer) - width
+    overlapping = np.ndarray((last + 1,), f"V{width}", buffer, strides=(1,))
+    if len(offset) and int(offset.max()) > last:
+        rows = overlapping[np.minimum(offset, last)].view("u1").reshape(-1, width)
+        for position in np.flatnonzero(offset > last).tolist():
+            tail = buffer[int(offset[position]) :]
+            rows[position] = 0
+            rows[position, : len(tail)] = tail
+        return rows
+    return overlapping[offset].view("u1").reshape(-1, width)

@@ -1,0 +1,201 @@
+"""IPv4 and IPv6 headers that are not plain: options, fragments, extension headers, whatever the sender left out.
+
+Bytes are read where they lie, at offsets that were checked against what was captured and what the IP header claims, so a header
+chain of any length is followed, and padding behind a short packet is never taken for ports.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netmote.capture.frames import rows_at
+from netmote.capture.packets import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, Undecodable
+
+_IPV4_HEADER, _IPV6_HEADER = 20, 40
+# Extension headers that are stepped over (RFC 8200 section 4; AH: RFC 4302 section 2). ESP (50) hides what follows; 59 is none.
+_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS = 0, 43, 44, 51, 60
+_LONGEST_CHAIN = 32
+_MAPPED = np.uint64(0xFFFF_0000)
+
+
+@dataclass(slots=True, eq=False)
+class Columns:
+    """The columns of a block while it is being decoded; `flow_class` 0 marks a row nobody has filled."""
+
+    source_word: NDArray[np.uint64]
+    destination_word: NDArray[np.uint64]
+    flow_class: NDArray[np.uint64]
+    ip_total_length: NDArray[np.uint32]
+    ip_class_of_service: NDArray[np.uint8]
+    tcp_control_bits: NDArray[np.uint8]
+    icmp_type: NDArray[np.uint8]
+    icmp_code: NDArray[np.uint8]
+    is_fragment: NDArray[np.bool_]
+    transport: NDArray[np.int64]  # where the transport header begins, in the buffer
+    _six: list[tuple[NDArray[np.int64], NDArray[np.uint64]]] = field(default_factory=list)
+
+    @classmethod
+    def allocate(cls, count: int) -> "Columns":
+        def column(dtype: str) -> NDArray[np.uint64]:
+            return np.empty(count, dtype)
+
+        small = np.zeros((3, count), "u1")
+        return cls(
+            column("u8"),
+            column("u8"),
+            np.zeros(count, "u8"),
+            np.empty(count, "u4"),
+            np.empty(count, "u1"),
+            np.empty(count, "u1"),
+            small[0],
+            small[1],
+            small[2].view("?"),
+            np.empty(count, "i8"),
+        )
+
+    def clear(self, rows: NDArray[np.int64]) -> None:
+        """Forget what the fast path read of packets that are not plain."""
+        for column in (self.source_word, self.destination_word, self.ip_total_length, self.ip_class_of_service):
+            column[rows] = 0
+        for small in (self.tcp_control_bits, self.icmp_type, self.icmp_code):
+            small[rows] = 0
+
+    def add_six(self, rows: NDArray[np.int64], addresses: NDArray[np.uint64]) -> None:
+        self._six.append((rows, addresses))
+
+    def six(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Rows that are IPv6, ascending, and their addresses."""
+        if not self._six:
+            return np.zeros(0, "i8"), np.zeros((0, 4), "u8")
+        return self._six[0]
+
+
+def decode_ipv4(
+    buffer: NDArray[np.uint8],
+    offset: NDArray[np.int64],
+    available: NDArray[np.int64],
+    wire: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    columns: Columns,
+) -> NDArray[np.uint8]:
+    """Decode IPv4 packets (RFC 791 section 3.1) into `columns` at `rows`; returns the reason of each, 0 where decoded.
+
+    `available` bytes were captured from the header on, `wire` bytes were on the wire. A total length of zero is an offloaded
+    segment (the sending host lets its network card cut it): its length is what was on the wire.
+    """
+    header = rows_at(buffer, offset, _IPV4_HEADER)
+    claimed = header.view(">u2")[:, 1].astype("i8")
+    total = np.where(claimed == 0, np.maximum(wire, _IPV4_HEADER), claimed)
+    length = (header[:, 0] & 0x0F).astype("i8") * 4
+    reason = np.zeros(len(rows), "u1")
+    reason[(header[:, 0] >> 4 != 4) | (length < _IPV4_HEADER) | (total < length)] = Undecodable.BAD_IP_HEADER
+    reason[available < 1] = Undecodable.TRUNCATED
+    reason[(reason == 0) & (available < _IPV4_HEADER)] = Undecodable.TRUNCATED
+    good = reason == 0
+    header, offset, total, rows = header[good], offset[good], total[good], rows[good]
+    transport = offset + length[good]
+    fragment = header.view(">u2")[:, 3].astype("u2")
+    is_first = (fragment & 0x1FFF) == 0
+    columns.is_fragment[rows] = (fragment & 0x3FFF) != 0
+    columns.ip_total_length[rows] = total
+    columns.ip_class_of_service[rows] = header[:, 1]
+    columns.flow_class[rows] = header[:, 9].astype("u8") | np.uint64(4 << 8)
+    address = header.view("u4")[:, 3:5].astype("u8") << np.uint64(32)
+    columns.source_word[rows] = address[:, 0] | _MAPPED
+    columns.destination_word[rows] = address[:, 1] | _MAPPED
+    end = offset + np.minimum(total, available[good])
+    _read_transport(buffer, transport, np.where(is_first, end, 0), header[:, 9].copy(), rows, columns)
+    return reason
+
+
+def decode_ipv6(
+    buffer: NDArray[np.uint8],
+    offset: NDArray[np.int64],
+    available: NDArray[np.int64],
+    wire: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    columns: Columns,
+) -> NDArray[np.uint8]:
+    """Decode IPv6 packets (RFC 8200 section 3) into `columns` at `rows`; returns the reason of each, 0 where decoded.
+
+    A payload length of zero with bytes behind it is a jumbogram (RFC 2675) or an offloaded segment: its length is the wire's.
+    """
+    header = rows_at(buffer, offset, _IPV6_HEADER)
+    reason = np.zeros(len(rows), "u1")
+    reason[header[:, 0] >> 4 != 6] = Undecodable.BAD_IP_HEADER
+    reason[available < 1] = Undecodable.TRUNCATED
+    reason[(reason == 0) & (available < _IPV6_HEADER)] = Undecodable.TRUNCATED
+    good = reason == 0
+    header, offset, available, wire, rows = header[good], offset[good], available[good], wire[good], rows[good]
+    payload = header.view(">u2")[:, 2].astype("i8")
+    is_whole_wire = (payload == 0) & (header[:, 6] != 59)
+    total = np.where(is_whole_wire, np.maximum(wire, _IPV6_HEADER), _IPV6_HEADER + payload)
+    end = offset + np.minimum(total, available)
+    protocol, transport, is_fragment, is_first = _follow_chain(buffer, offset + _IPV6_HEADER, end, header[:, 6].copy())
+    columns.is_fragment[rows] = is_fragment
+    columns.ip_total_length[rows] = total
+    columns.ip_class_of_service[rows] = (header[:, 0] << 4) | (header[:, 1] >> 4)
+    columns.flow_class[rows] = protocol.astype("u8") | np.uint64(6 << 8)
+    columns.source_word[rows] = 0
+    columns.destination_word[rows] = 0
+    columns.add_six(rows, header.view("u8")[:, 1:5].copy())
+    _read_transport(buffer, transport, np.where(is_first, end, 0), protocol, rows, columns)
+    return reason
+
+
+def _follow_chain(
+    buffer: NDArray[np.uint8], transport: NDArray[np.int64], end: NDArray[np.int64], protocol: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Step over extension headers: (protocol, where it begins, is a fragment, is a first fragment or none).
+
+    A chain that is cut off ends at the header that is missing, with that header's number as the protocol.
+    """
+    is_fragment = np.zeros(len(protocol), "?")
+    is_first = np.ones(len(protocol), "?")
+    walking = np.flatnonzero(_is_extension(protocol))
+    for _ in range(_LONGEST_CHAIN):
+        walking = walking[transport[walking] + 8 <= end[walking]]
+        if not len(walking):
+            break
+        header = rows_at(buffer, transport[walking], 4)
+        kind = protocol[walking]
+        length = header[:, 1].astype("i8")
+        step = np.where(kind == _FRAGMENT, 8, np.where(kind == _AUTHENTICATION, (length + 2) * 4, (length + 1) * 8))
+        bits = np.where(kind == _FRAGMENT, header.view(">u2")[:, 1], 0)  # offset << 3 | reserved | M (RFC 8200 section 4.5)
+        is_fragment[walking] |= (bits & 0xFFF9) != 0
+        is_first[walking] &= (bits & 0xFFF8) == 0
+        transport[walking] += step
+        protocol[walking] = header[:, 0]
+        walking = walking[_is_extension(protocol[walking]) & is_first[walking]]
+    return protocol, transport, is_fragment, is_first
+
+
+def _is_extension(protocol: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    found = (protocol == _HOP_BY_HOP) | (protocol == _ROUTING) | (protocol == _FRAGMENT)
+    found |= (protocol == _AUTHENTICATION) | (protocol == _DESTINATION_OPTIONS)
+    return found
+
+
+def _read_transport(
+    buffer: NDArray[np.uint8],
+    transport: NDArray[np.int64],
+    end: NDArray[np.int64],
+    protocol: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    columns: Columns,
+) -> None:
+    """Ports, TCP control bits, ICMP type and code of packets whose transport header lies at `transport`, as far as it goes."""
+    columns.transport[rows] = transport
+    has_ports = (protocol == PROTOCOL_TCP) | (protocol == PROTOCOL_UDP) | (protocol == PROTOCOL_SCTP)
+    i = np.flatnonzero(has_ports & (transport + 4 <= end))
+    ports = rows_at(buffer, transport[i], 4).view("u2")
+    columns.source_word[rows[i]] |= ports[:, 0]
+    columns.destination_word[rows[i]] |= ports[:, 1]
+    columns.tcp_control_bits[rows] = 0
+    i = np.flatnonzero((protocol == PROTOCOL_TCP) & (transport + 14 <= end))
+    columns.tcp_control_bits[rows[i]] = rows_at(buffer, transport[i] + 13, 1).reshape(-1)
+    i = np.flatnonzero(((protocol == PROTOCOL_ICMP) | (protocol == PROTOCOL_ICMPV6)) & (transport + 2 <= end))
+    kind = rows_at(buffer, transport[i], 2)
+    columns.icmp_type[rows[i]] = kind[:, 0]
+    columns.icmp_code[rows[i]] = kind[:, 1]

@@ -1,0 +1,135 @@
+"""From a link header to the network header: which EtherType, where it begins, which VLAN tags stood before it.
+
+Ethernet II, 802.3 with SNAP, 802.1Q and 802.1ad tags (two are kept), Linux cooked v1 and v2, BSD null and loop, raw IP.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netmote.capture.frames import (
+    LINKTYPE_ETHERNET,
+    LINKTYPE_IPV4,
+    LINKTYPE_IPV6,
+    LINKTYPE_LINUX_SLL,
+    LINKTYPE_LINUX_SLL2,
+    LINKTYPE_LOOP,
+    LINKTYPE_NULL,
+    LINKTYPE_RAW,
+    Frames,
+    rows_at,
+)
+
+ETHERTYPE_IPV4, ETHERTYPE_ARP, ETHERTYPE_IPV6 = 0x0800, 0x0806, 0x86DD
+_TAGS = (0x8100, 0x88A8, 0x9100)  # 802.1Q, 802.1ad, and the tag used before 802.1ad
+_DEEPEST_TAG = 8
+# Address families of a BSD null header that mean IPv6: Linux, NetBSD and OpenBSD, FreeBSD, Darwin.
+_NULL_IPV6 = (10, 24, 28, 30)
+# Bytes before the network header, and where the EtherType stands in them.
+_HEADERS = {LINKTYPE_ETHERNET: (14, 12), LINKTYPE_LINUX_SLL: (16, 14), LINKTYPE_LINUX_SLL2: (20, 0)}
+SUPPORTED = frozenset(
+    (*_HEADERS, LINKTYPE_NULL, LINKTYPE_LOOP, LINKTYPE_RAW, LINKTYPE_IPV4, LINKTYPE_IPV6, 12, 14)  # 12, 14: raw IP on BSDs
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkLayer:
+    """Where each frame's network header begins."""
+
+    ether_type: NDArray[np.uint16]  # (n,) 0 when the frame ends before it
+    offset: NDArray[np.int64]  # (n,) in the buffer
+    vlan: NDArray[np.uint64] | None  # (n,) outer << 16 | inner << 32 as in `flow_class`; None when no frame is tagged
+
+
+def _u2_at(buffer: NDArray[np.uint8], offset: NDArray[np.int64]) -> NDArray[np.uint16]:
+    return rows_at(buffer, offset, 2).view(">u2").reshape(-1).astype("u2")
+
+
+def _is_tag(ether_type: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    return (ether_type == _TAGS[0]) | (ether_type == _TAGS[1]) | (ether_type == _TAGS[2])
+
+
+def _of_version(buffer: NDArray[np.uint8], offset: NDArray[np.int64]) -> NDArray[np.uint16]:
+    version = rows_at(buffer, offset, 1).reshape(-1) >> 4
+    return np.where(version == 4, ETHERTYPE_IPV4, np.where(version == 6, ETHERTYPE_IPV6, 0)).astype("u2")
+
+
+def _of_family(frames: Frames) -> NDArray[np.uint16]:
+    """EtherType of a 4-byte address family in either byte order."""
+    raw = rows_at(frames.buffer, frames.offset, 4)
+    family = raw.max(axis=1)  # three of the four bytes are zero
+    single = (raw != 0).sum(axis=1) == 1
+    six = np.isin(family, _NULL_IPV6)
+    return (np.where(family == 2, ETHERTYPE_IPV4, np.where(six, ETHERTYPE_IPV6, 1)) * single).astype("u2")
+
+
+def network_layer(frames: Frames) -> NetworkLayer:
+    """Network headers of frames of a supported link type. Raises ValueError for another link type."""
+    if frames.link_type in (LINKTYPE_RAW, 12, 14, LINKTYPE_IPV4, LINKTYPE_IPV6):
+        ether_type = _of_version(frames.buffer, frames.offset)
+        ether_type[(ether_type == 0) & (frames.captured > 0)] = ETHERTYPE_IPV4  # neither version: a bad IP header
+        ether_type[frames.captured == 0] = 0
+        return NetworkLayer(ether_type, frames.offset, None)
+    if frames.link_type in (LINKTYPE_NULL, LINKTYPE_LOOP):
+        ether_type = _of_family(frames)
+        ether_type[frames.captured < 4] = 0
+        return NetworkLayer(ether_type, frames.offset + 4, None)
+    if frames.link_type not in _HEADERS:
+        raise ValueError(f"link type {frames.link_type} is not decoded; known: {sorted(SUPPORTED)}")
+    length, where = _HEADERS[frames.link_type]
+    offset = frames.offset + length
+    ether_type = _u2_at(frames.buffer, frames.offset + where)
+    end = frames.offset + frames.captured
+    cut = frames.captured < length
+    if cut.any():
+        ether_type[cut] = 0
+    short = np.flatnonzero((ether_type < 0x0600) & ~cut)
+    if len(short):
+        _read_snap(frames.buffer, short, ether_type, offset, end)
+    vlan = _read_tags(frames, ether_type, offset, end)
+    return NetworkLayer(ether_type, offset, vlan)
+
+
+def _read_snap(
+    buffer: NDArray[np.uint8],
+    short: NDArray[np.int64],
+    ether_type: NDArray[np.uint16],
+    offset: NDArray[np.int64],
+    end: NDArray[np.int64],
+) -> None:
+    """An 802.3 length instead of an EtherType: look behind LLC/SNAP with OUI 0 (RFC 1042). Others stay what they are: not IP."""
+    header = rows_at(buffer, offset[short], 8)
+    snap = (header[:, :6] == (0xAA, 0xAA, 0x03, 0, 0, 0)).all(axis=1) & (offset[short] + 8 <= end[short])
+    ether_type[short] = np.where(snap, header[:, 6:8].copy().view(">u2").reshape(-1), 1)
+    offset[short] += np.where(snap, 8, 0)
+
+
+def _read_tags(
+    frames: Frames, ether_type: NDArray[np.uint16], offset: NDArray[np.int64], end: NDArray[np.int64]
+) -> NDArray[np.uint64] | None:
+    """Step over VLAN tags in place; the first two VIDs are kept, whether the kernel or the frame holds the first."""
+    tagged = np.flatnonzero(_is_tag(ether_type))
+    if frames.is_tagged is None or frames.tag_control is None or not frames.is_tagged.any():
+        if not len(tagged):
+            return None
+        vlan = np.zeros(len(frames), "u8")
+        depth = np.zeros(len(frames), "u8")
+    else:
+        vlan = np.where(frames.is_tagged, frames.tag_control & 0x0FFF, 0).astype("u8") << np.uint64(16)
+        depth = frames.is_tagged.astype("u8")
+    for _ in range(_DEEPEST_TAG):
+        if not len(tagged):
+            break
+        there = offset[tagged] + 4 <= end[tagged]
+        ether_type[tagged[~there]] = 0
+        tagged = tagged[there]
+        tag = rows_at(frames.buffer, offset[tagged], 4).view(">u2")
+        kept = depth[tagged] < 2
+        shift = (depth[tagged[kept]] + np.uint64(1)) << np.uint64(4)
+        vlan[tagged[kept]] |= (tag[kept, 0].astype("u8") & np.uint64(0x0FFF)) << shift
+        depth[tagged] += np.uint64(1)
+        ether_type[tagged] = tag[:, 1]
+        offset[tagged] += 4
+        tagged = tagged[_is_tag(ether_type[tagged])]
+    return vlan

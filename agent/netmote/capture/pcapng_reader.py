@@ -1,0 +1,198 @@
+"""The pcapng format (draft-ietf-opsawg-pcapng): several sections and interfaces, any time resolution, interface statistics.
+
+Packets are handed on per interface, because an interface is an observation point of its own; within one the order is kept.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netmote.capture.frames import Frames, rows_at
+from netmote.capture.headers import decode
+from netmote.capture.packets import PacketColumns, Undecodable
+from netmote.capture.pcap_classic import BLOCK_PACKETS
+from netmote.capture.read_ahead import ReadAhead
+
+SECTION_HEADER, INTERFACE_DESCRIPTION, PACKET, SIMPLE_PACKET, INTERFACE_STATISTICS, ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 5, 6
+BYTE_ORDER_MAGIC = 0x1A2B3C4D
+LONGEST_BLOCK = 4 << 20
+_OPTION_END, _IF_NAME, _IF_TSRESOL, _IF_TSOFFSET, _ISB_IFDROP = 0, 2, 9, 14, 5
+_MOST_INTERFACES = 65_536
+
+
+@dataclass(slots=True, eq=False)
+class _Interface:
+    """One interface of the section being read, and the packet blocks of it not yet handed on."""
+
+    name: str
+    link_type: int
+    snap_length: int
+    resolution: int  # if_tsresol: power of ten, or of two with the high bit set
+    offset_s: int  # if_tsoffset
+    dropped: int = 0  # isb_ifdrop as last told
+    latest_ns: int = 0
+    blocks: list[int] = field(default_factory=list)
+
+
+class PcapngReader:
+    """Walks the blocks of one stream. Use once, by iterating."""
+
+    def __init__(self, ahead: ReadAhead) -> None:
+        self._ahead = ahead
+        self._order = "<"
+        self._interfaces: list[_Interface] = []
+
+    def __iter__(self) -> Iterator[PacketColumns]:
+        ahead = self._ahead
+        while True:
+            offset = 0
+            damage = None
+            while ahead.end - offset >= 12:
+                kind, length = self._block(offset)
+                if length < 12 or length % 4 or length > ahead.longest:
+                    damage = Undecodable.BAD_RECORD
+                    break
+                if offset + length > ahead.end:
+                    break
+                yield from self._visit(kind, offset, length)
+                offset += length
+            for interface in self._interfaces:
+                yield from self._hand_on(interface)
+            if damage is not None:
+                yield self._ending(damage)
+                return
+            ahead.consume(offset)
+            if not ahead.fill():
+                break
+        if ahead.end or ahead.is_broken:
+            yield self._ending(Undecodable.CUT_OFF)
+
+    def _ending(self, reason: Undecodable) -> PacketColumns:
+        """The damage at the end of what could be read, told of the first interface, so that replay need not know another."""
+        first = self._interfaces[0] if self._interfaces else None
+        return PacketColumns.undecoded(first.name if first else "", first.latest_ns if first else 0, reason)
+
+    def _block(self, offset: int) -> tuple[int, int]:
+        """Type and total length of a block; a section header changes the byte order (section 4.1)."""
+        buffer = self._ahead.buffer
+        if buffer[offset : offset + 4].tobytes() == b"\x0a\x0d\x0d\x0a":
+            order = _section_order(buffer[offset + 8 : offset + 12].tobytes())
+            if order is None:
+                return SECTION_HEADER, 0
+            return SECTION_HEADER, int(struct.unpack_from(f"{order}I", buffer, offset + 4)[0])
+        kind, length = struct.unpack_from(f"{self._order}II", buffer, offset)
+        return kind, length
+
+    def _visit(self, kind: int, offset: int, length: int) -> Iterator[PacketColumns]:
+        if kind in (ENHANCED_PACKET, PACKET, SIMPLE_PACKET):
+            yield from self._packet(kind, offset, length)
+        elif kind == SECTION_HEADER:
+            for interface in self._interfaces:
+                yield from self._hand_on(interface)
+            self._interfaces = []
+            self._order = _section_order(self._ahead.buffer[offset + 8 : offset + 12].tobytes()) or "<"
+        elif kind == INTERFACE_DESCRIPTION and length >= 20 and len(self._interfaces) < _MOST_INTERFACES:
+            self._interfaces.append(self._described(offset, length))
+        elif kind == INTERFACE_STATISTICS and length >= 24:
+            yield from self._statistics(offset, length)
+
+    def _packet(self, kind: int, offset: int, length: int) -> Iterator[PacketColumns]:
+        """Note a packet block; hand its interface's packets on when there are enough."""
+        number = 0
+        fixed = 16 if kind == SIMPLE_PACKET else 32
+        if kind != SIMPLE_PACKET:
+            form = "H" if kind == PACKET else "I"
+            number = struct.unpack_from(f"{self._order}{form}", self._ahead.buffer, offset + 8)[0] if length >= fixed else 0
+        if length < fixed or number >= len(self._interfaces):
+            yield self._ending(Undecodable.BAD_RECORD)
+            return
+        interface = self._interfaces[number]
+        interface.blocks.append(offset)
+        if len(interface.blocks) >= BLOCK_PACKETS:
+            yield from self._hand_on(interface)
+
+    def _described(self, offset: int, length: int) -> _Interface:
+        """An Interface Description Block (section 4.2)."""
+        link_type, snap_length = struct.unpack_from(f"{self._order}H2xI", self._ahead.buffer, offset + 8)
+        options = self._options(offset + 16, offset + length - 4)
+        number = len(self._interfaces)
+        name = options.get(_IF_NAME, b"").split(b"\0")[0].decode("utf-8", "replace")
+        resolution = options.get(_IF_TSRESOL, b"\x06")[:1]
+        shift = options.get(_IF_TSOFFSET, b"")[:8]
+        return _Interface(
+            name=name or (f"interface-{number}" if number else ""),
+            link_type=link_type,
+            snap_length=snap_length or LONGEST_BLOCK,
+            resolution=resolution[0] if resolution else 6,
+            offset_s=struct.unpack(f"{self._order}q", shift)[0] if len(shift) == 8 else 0,
+        )
+
+    def _statistics(self, offset: int, length: int) -> Iterator[PacketColumns]:
+        """An Interface Statistics Block (section 4.6): drops belong behind the packets before it."""
+        number = struct.unpack_from(f"{self._order}I", self._ahead.buffer, offset + 8)[0]
+        told = self._options(offset + 20, offset + length - 4).get(_ISB_IFDROP, b"")
+        if number >= len(self._interfaces) or len(told) < 8:
+            return
+        interface = self._interfaces[number]
+        dropped = struct.unpack(f"{self._order}Q", told[:8])[0]
+        new, interface.dropped = dropped - interface.dropped, dropped
+        if 0 < new < 2**62:
+            yield from self._hand_on(interface)
+            yield PacketColumns.empty(interface.name, dropped=new)
+
+    def _options(self, start: int, end: int) -> dict[int, bytes]:
+        """Options by code, the first of each (section 3.5)."""
+        found: dict[int, bytes] = {}
+        while start + 4 <= end:
+            code, length = struct.unpack_from(f"{self._order}HH", self._ahead.buffer, start)
+            if code == _OPTION_END or start + 4 + length > end:
+                break
+            found.setdefault(code, self._ahead.buffer[start + 4 : start + 4 + length].tobytes())
+            start += 4 + (length + 3) // 4 * 4
+        return found
+
+    def _hand_on(self, interface: _Interface) -> Iterator[PacketColumns]:
+        if not interface.blocks:
+            return
+        offsets = np.array(interface.blocks, "i8")
+        interface.blocks = []
+        row = rows_at(self._ahead.buffer, offsets, 28).view(f"{self._order}u4")
+        length = row[:, 1].astype("i8")
+        is_simple = row[:, 0] == SIMPLE_PACKET
+        wire = np.where(is_simple, row[:, 2], row[:, 6]).astype("u4")
+        captured = np.where(is_simple, np.minimum(wire, interface.snap_length), row[:, 5]).astype("i8")
+        captured = np.minimum(captured, np.where(is_simple, length - 16, length - 32))  # never beyond the block
+        timestamp = _nanoseconds((row[:, 3].astype("u8") << np.uint64(32)) | row[:, 4], interface)
+        if is_simple.any():  # it has no time (section 4.4): the latest known stands in
+            timestamp[is_simple] = interface.latest_ns
+        interface.latest_ns = max(0, int(timestamp[-1]))
+        data = offsets + np.where(is_simple, 12, 28)
+        yield decode(Frames(self._ahead.buffer, data, captured, wire, timestamp, interface.link_type), interface.name)
+
+
+def _section_order(magic: bytes) -> str | None:
+    for order in "<>":
+        if len(magic) == 4 and struct.unpack(f"{order}I", magic)[0] == BYTE_ORDER_MAGIC:
+            return order
+    return None
+
+
+def _nanoseconds(ticks: NDArray[np.uint64], interface: _Interface) -> NDArray[np.int64]:
+    """Ticks of the interface's resolution as nanoseconds UTC; -1 where they do not fit (decoded as a bad timestamp)."""
+    power = interface.resolution & 0x7F
+    if interface.resolution & 0x80:
+        whole, rest = (ticks >> np.uint64(min(power, 63))), ticks & np.uint64((1 << min(power, 63)) - 1)
+        kept = min(power, 32)  # 32 bits of fraction are finer than a nanosecond
+        fraction = ((rest >> np.uint64(min(power, 63) - kept)) * np.uint64(1_000_000_000)) >> np.uint64(kept)
+    elif power <= 19:
+        second = np.uint64(10**power)
+        whole, rest = ticks // second, ticks % second
+        fraction = rest * np.uint64(10 ** (9 - power)) if power <= 9 else rest // np.uint64(10 ** (power - 9))
+    else:
+        return np.full(len(ticks), -1, "i8")
+    seconds = np.minimum(whole, np.uint64(2**33)).astype("i8") + max(-(2**33), min(interface.offset_s, 2**33))
+    fits = (whole < 2**33) & (seconds >= 0) & (seconds < 2**33)
+    return np.where(fits, np.where(fits, seconds, 0) * 1_000_000_000 + fraction.astype("i8"), -1)

@@ -1,0 +1,289 @@
+"""The Metering Process (RFC 7011 section 2) of one observation point: packet columns in, panes of flow slices out.
+
+Panes. Event time is cut into panes aligned to the epoch. The running maximum of the packets' timestamps closes panes: a packet of
+a later pane closes the open one before it is metered; a packet older than the open pane is accounted in the open pane. So results
+depend on the order of packets alone, never on how they were cut into blocks. A pane without packets is emitted as an empty batch:
+that is the watermark.
+
+Silence. When time jumps, at most an hour of empty panes is emitted, and enough to end every flow by its timeout; a longer silence
+then resumes with the pane of the next packet. (A damaged timestamp would else make millions of batches.)
+
+Flows. A flow's first packet names the initiator, except that a SYN with ACK makes its receiver the initiator: its opening was not
+seen. Flow ids increase in the order of first packets. A flow that outlives the active timeout is ended and begun anew with its next
+packet, its direction kept. Ends are decided where panes end.
+
+A full table. `refuse`: packets of flows that find no room are counted as refused. `evict`: the quarter of the flows that was
+idle longest is ended (LACK_OF_RESOURCES; unfinished openings first), at most the table's size in one pane, so that a flood cannot
+grow memory; beyond that the pane refuses.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netmote.capture.packets import PacketColumns, Undecodable
+from netmote.metering.accounting import Accounting
+from netmote.metering.flow_key import MOST_PACKETS, FlowHash, Grouping, Keys, group
+from netmote.metering.flow_table import FlowTable
+from netmote.metering.reduction import add_packets, count_events
+from netmote.metering.slices import NO_SLICES, slices_of
+from netmote.metering.timeouts import end_reasons, longest_idle
+from netmote.records.flow import PANE_NS, TCP_ACK, TCP_SYN, FlowBatch, FlowEndReason
+
+LONGEST_SILENCE_NS = 3_600_000_000_000
+
+
+class FlowMeter:
+    """Meters one interface. Not thread-safe: one capture-and-metering thread owns it.
+
+    `source` and `interface` go into every batch. `hash_seed` (tests) fixes the hash; it never changes what is emitted.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        interface: str,
+        max_flows: int,
+        active_timeout_ns: int,
+        idle_timeout_ns: int,
+        when_full: Literal["refuse", "evict"],
+        pane_ns: int = PANE_NS,
+        hash_seed: int | None = None,
+    ) -> None:
+        self.source = source
+        self.interface = interface
+        self._active_timeout_ns = active_timeout_ns
+        self._idle_timeout_ns = idle_timeout_ns
+        self._when_full = when_full
+        self._pane_ns = pane_ns
+        self._most_empty_panes = max(LONGEST_SILENCE_NS, min(active_timeout_ns, idle_timeout_ns) + 2 * pane_ns) // pane_ns
+        self._hash = FlowHash(hash_seed)
+        self._table = FlowTable(max_flows, self._hash)
+        self._pane: int | None = None  # number of the open pane since the epoch
+        self._earliest_pane = 0  # panes below were emitted
+        self._loss = Accounting()  # of the open pane
+        self._totals = Accounting()  # of the panes closed
+        self._evicted: list[NDArray[np.void]] = []  # slices of the open pane whose flows gave way
+        self._evicted_in_pane = 0
+        self.flows_begun = 0
+        """Flows since the start, which is the newest flow id."""
+        self.flows_evicted = 0
+        """Flows ended for LACK_OF_RESOURCES since the start."""
+        self.collisions = 0
+        """Blocks in which two flows shared 47 hash bits and were told apart by their keys."""
+
+    @property
+    def flows_held(self) -> int:
+        """Rows of the table in use."""
+        return len(self._table)
+
+    @property
+    def memory_bytes(self) -> int:
+        """The table, allocated once, and slices that wait for the pane to close (at most one table's worth)."""
+        return self._table.memory_bytes + sum(part.nbytes for part in self._evicted)
+
+    @property
+    def accounting(self) -> Accounting:
+        """Every packet since the start, by what became of it."""
+        totals = Accounting()
+        totals.add(self._totals)
+        totals.add(self._loss)
+        return totals
+
+    @property
+    def open_pane_start_ns(self) -> int | None:
+        """Where the open pane begins; None before the first packet and after `flush`."""
+        return None if self._pane is None else self._pane * self._pane_ns
+
+    def meter(self, packets: PacketColumns, *, dropped: int = 0) -> list[FlowBatch]:
+        """Account a block and return the panes it closed. `dropped` packets are told of the pane open after the block.
+
+        `PacketColumns.dropped` is for the caller to pass on, so that it is counted once.
+        """
+        batches: list[FlowBatch] = []
+        if packets.received:
+            times, is_row = _arrivals(packets)
+            start = 0
+            for stop, pane in self._segments(times):
+                batches += self._open(pane)
+                self._account(packets, is_row, start, stop)
+                start = stop
+        self._loss.dropped += dropped
+        return batches
+
+    def advance(self, event_time_ns: int) -> list[FlowBatch]:
+        """Close the panes that end at or before `event_time_ns` (the clock minus lateness) and return them.
+
+        Call it only when no packet is waiting, or a packet that is merely late to be read would land in a later pane.
+        """
+        return self._open(event_time_ns // self._pane_ns)
+
+    def flush(self) -> list[FlowBatch]:
+        """End of input: close the open pane and end all flows (FORCED_END, or what was due)."""
+        if self._pane is None:
+            return []
+        batch = self._close(is_final=True)
+        self._earliest_pane = self._pane + 1
+        self._pane = None
+        return [batch]
+
+    def _segments(self, times: NDArray[np.int64]) -> list[tuple[int, int]]:
+        """Cut a block where the running maximum of time enters another pane: (end of the segment, pane)."""
+        opened = self._earliest_pane if self._pane is None else self._pane
+        if self._pane is not None and int(times.max()) < (opened + 1) * self._pane_ns:
+            return [(len(times), opened)]
+        pane = np.maximum(np.maximum.accumulate(times // self._pane_ns), opened)
+        stops = np.append(np.flatnonzero(pane[1:] != pane[:-1]) + 1, len(pane))
+        return [(int(stop), int(pane[stop - 1])) for stop in stops]
+
+    def _open(self, pane: int) -> list[FlowBatch]:
+        """Make `pane` the open one, closing those before it. An earlier pane changes nothing."""
+        if self._pane is None:
+            self._pane = max(pane, self._earliest_pane)
+            return []
+        batches: list[FlowBatch] = []
+        while self._pane < pane and len(batches) <= self._most_empty_panes:
+            batches.append(self._close(is_final=False))
+            self._pane += 1
+        self._pane = max(pane, self._pane)
+        return batches
+
+    def _close(self, *, is_final: bool) -> FlowBatch:
+        assert self._pane is not None
+        start, end = self._pane * self._pane_ns, (self._pane + 1) * self._pane_ns
+        slices = self._take_slices(end, is_final=is_final)
+        loss = self._loss.as_loss()
+        if not self._loss.is_empty:
+            self._totals.add(self._loss)
+            self._loss = Accounting()
+        return FlowBatch(self.source, start, end, self.interface, slices, loss)
+
+    def _take_slices(self, end_ns: int, *, is_final: bool) -> NDArray[np.void]:
+        """The open pane's slices in the order of flow id; ended flows leave the table, the others begin a pane."""
+        table = self._table
+        parts, self._evicted, self._evicted_in_pane = self._evicted, [], 0
+        if len(table):
+            rows = table.live()
+            reasons = end_reasons(
+                table, rows, end_ns, active_timeout_ns=self._active_timeout_ns, idle_timeout_ns=self._idle_timeout_ns
+            )
+            is_anew = table.flow_id[rows] == 0  # ended by the active timeout, nothing since
+            reasons[is_anew & (reasons == FlowEndReason.ACTIVE_TIMEOUT)] = FlowEndReason.CONTINUES
+            if is_final:
+                reasons[reasons == FlowEndReason.CONTINUES] = FlowEndReason.FORCED_END
+            packets = table.halves["packets"]
+            has_packets = (packets[2 * rows] | packets[2 * rows + 1]) != 0
+            told = ~is_anew & (has_packets | (reasons != FlowEndReason.CONTINUES))
+            parts.append(slices_of(table, rows[told], reasons[told]))
+            table.begin_pane(rows[has_packets])
+            table.flow_id[rows[reasons == FlowEndReason.ACTIVE_TIMEOUT]] = 0
+            gone = (reasons != FlowEndReason.CONTINUES) & (is_final | (reasons != FlowEndReason.ACTIVE_TIMEOUT))
+            table.delete(rows[gone])
+        if not parts:
+            return NO_SLICES
+        slices = np.concatenate(parts)
+        return slices[np.argsort(slices["flow_id"])] if len(slices) else NO_SLICES
+
+    def _account(self, packets: PacketColumns, is_row: NDArray[np.bool_] | None, start: int, stop: int) -> None:
+        """Account arrivals `start` to `stop` in the open pane."""
+        if is_row is not None:
+            first, last = (int(np.count_nonzero(is_row[:bound])) for bound in (start, stop))
+            for reason in packets.undecodable_reason[start - first : stop - last].tolist():
+                self._loss.undecodable[Undecodable(reason).reason] += 1
+            start, stop = first, last
+        while start < stop:
+            start += self._meter(packets.between(start, min(stop, start + MOST_PACKETS)))
+
+    def _meter(self, packets: PacketColumns) -> int:
+        """Meter packets of one pane; returns how many, which is fewer when flows had to give way first."""
+        keys = self._hash.keys(packets)
+        grouping, collided = group(keys)
+        self.collisions += collided
+        first = grouping.first_packet
+        flow_keys = keys.at(first)
+        row, slot = self._table.find(flow_keys)
+        new = np.flatnonzero(row < 0)
+        new = new[np.argsort(first[new])]
+        if len(new) > self._table.free:
+            if self._may_evict():
+                kept = int(first[new[self._table.free]])  # packets before the flow that found no room
+                if kept == 0:
+                    self._evict()
+                    return 0
+                return self._meter(packets.between(0, kept))
+            new = new[: self._table.free]
+        if len(new):
+            row[new] = self._begin(packets, keys.at(first[new]), slot[new], first[new])
+        anew = np.flatnonzero((row >= 0) & (self._table.flow_id[row] == 0))
+        self._number(packets, row[anew], first[anew])
+        self._reduce(packets, grouping, row)
+        return len(packets)
+
+    def _begin(self, packets: PacketColumns, keys: Keys, slot: NDArray[np.uint64], first: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows for new flows, whose first packets are at `first`."""
+        table = self._table
+        rows = table.insert(keys, slot)
+        is_answer = (packets.tcp_control_bits[first] & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK)
+        is_answer &= ~_is_to_itself(keys)
+        table.initiator[rows] = keys.is_reversed ^ is_answer
+        table.traits[rows, 0] = packets.ip_class_of_service[first]
+        table.traits[rows, 1] = packets.icmp_type[first]
+        table.traits[rows, 2] = packets.icmp_code[first]
+        return rows
+
+    def _number(self, packets: PacketColumns, rows: NDArray[np.int64], first: NDArray[np.int64]) -> None:
+        """Give flows that begin (new, or anew after the active timeout) their ids, in the order of their first packets."""
+        order = np.argsort(first)
+        rows, first = rows[order], first[order]
+        self._table.flow_id[rows] = np.arange(self.flows_begun + 1, self.flows_begun + 1 + len(rows), dtype="u8")
+        self._table.start_ns[rows] = packets.timestamp_ns[first]
+        self.flows_begun += len(rows)
+
+    def _reduce(self, packets: PacketColumns, grouping: Grouping, row: NDArray[np.int64]) -> None:
+        half_flow_row = row[grouping.flow_of]
+        half_row = np.where(half_flow_row >= 0, 2 * half_flow_row + grouping.half_reversed, -1)
+        add_packets(self._table, packets, grouping, half_row)
+        row_of = np.empty(len(packets), "i8")
+        row_of[grouping.order] = half_flow_row[grouping.half_of]
+        count_events(self._table, packets, row_of)
+        refused = int(np.count_nonzero(row_of < 0))
+        self._loss.refused += refused
+        self._loss.metered += len(packets) - refused
+
+    def _quarter(self) -> int:
+        return max(1, self._table.capacity // 4)
+
+    def _may_evict(self) -> bool:
+        return self._when_full == "evict" and self._evicted_in_pane + self._quarter() <= self._table.capacity
+
+    def _evict(self) -> None:
+        table = self._table
+        rows = longest_idle(table, self._quarter())
+        told = rows[table.flow_id[rows] != 0]
+        self._evicted.append(slices_of(table, told, np.full(len(told), FlowEndReason.LACK_OF_RESOURCES, "u1")))
+        table.delete(rows)
+        self._evicted_in_pane += len(rows)
+        self.flows_evicted += len(told)
+
+
+def _is_to_itself(keys: Keys) -> NDArray[np.bool_]:
+    """Both endpoints are the same: such a flow has one direction."""
+    same = keys.low == keys.high
+    if len(keys.six_position):
+        exact = keys.six_exact
+        ports = exact[:, 4]
+        same[keys.six_position] = (exact[:, :2] == exact[:, 2:4]).all(axis=1) & (
+            (ports & np.uint64(0xFFFF)) == (ports >> np.uint64(16))
+        )
+    return same
+
+
+def _arrivals(packets: PacketColumns) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
+    """Timestamps of rows and undecodable packets in the order of arrival, and which are rows (None: all)."""
+    if not len(packets.undecodable_position):
+        return packets.timestamp_ns, None
+    times = np.insert(packets.timestamp_ns, packets.undecodable_position, packets.undecodable_timestamp_ns)
+    is_row = np.insert(np.ones(len(packets), "?"), packets.undecodable_position, np.zeros(len(packets.undecodable_position), "?"))
+    return times, is_row
