@@ -47,9 +47,9 @@ class Calibration:
         window: int = 3_000,
         learning_from: int = 30,
         armed_from: int = 360,
-        exclusion: float = 1e-3,
+        exclusion: float = 2e-4,
         relearn_after: int = 8_640,
-        least_tail: float = 0.02,
+        least_tail: float = 0.01,
     ) -> None:
         """Counts are windows. `relearn_after` consecutive windows that look wrong are a new normal (24 h at a hop of 10 s).
 
@@ -198,7 +198,7 @@ class Calibration:
         above = (columns >= (held - k)[:, None]) & (columns < held[:, None])
         mean = np.where(above, ordered - u[:, None], 0.0).sum(axis=1) / k
         q = (k + 1.0) / (held + 1.0)  # exact for the (k+1)-th largest of `held` exchangeable values
-        b = np.maximum(mean / self._truncated_mean(k, q), self._least_tail + 0.05 * np.abs(u))
+        b = np.maximum(mean / self._truncated_mean(k, q), self._least_tail + 0.02 * np.abs(u))
         self._tail[rows] = np.stack([u, b, k.astype(np.float64), q], axis=1)
 
     def _truncated_mean(self, k: NDArray[np.int64], q: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,7 +4,12 @@
 _FAMILIES: dict[str, tuple[str, ...]] = {
     "volume": (
         "out_bytes_ps", "in_bytes_ps", "out_pkts_ps", "in_pkts_ps", "out_byte_share", "out_pkt_size", "in_pkt_size",
-        "in_octets_ps", "out_octets_ps", "in_packets_ps", "out_packets_ps", "in_packet_size", "out_packet_size",
+        "in_octets_per_second", "out_octets_per_second", "in_packets_per_second", "out_packets_per_second",
+        "non_unicast_packets_per_second", "in_packet_size", "out_packet_size", "utilization_ratio",
+    ),
+    "losses": (
+        "in_discards_per_second", "out_discards_per_second", "errors_per_second", "discards_per_second",
+        "carrier_transitions_per_second",
     ),
     "connections": ("flows_out_ps", "flows_in_ps", "peers_per_flow", "flow_dur_med", "established_ratio"),
     "peers": ("uniq_dst", "uniq_src", "dst_entropy", "max_dsts_per_port", "new_peer_ratio"),

@@ -60,10 +60,12 @@ def sentence(entity: Entity, told: tuple[Contributor, ...]) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """A number a person can read with its unit; dimensionless units are not written."""
+    """A number a person can read with its unit (UCUM, without its braces and with B for By); counts and ratios have none."""
     size = abs(value)
     number = f"{value:,.0f}" if size >= 100.0 else f"{value:.3g}" if size >= 1e-3 or not value else f"{value:.1e}"
-    return number if unit in ("", "1") or unit.startswith("{") else f"{number} {unit}"
+    if unit in ("", "1") or (unit.startswith("{") and unit.endswith("}")):
+        return number
+    return f"{number} {unit.replace('By', 'B').replace('{', '').replace('}', '')}"
 
 
 def _contributor(

@@ -31,7 +31,7 @@ KEEP_FIRING_NS = 60 * NANOSECONDS_PER_SECOND
 PERSISTENT = 3
 LAST_FIVE = 0b11111
 # Windows with p at or below this never train anything (calibration's own cut).
-EXCLUSION = 1e-3
+EXCLUSION = 2e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +268,7 @@ class ModelScoring:
             quality=Quality(int(vectors.quality[index])),
             coverage=float(vectors.coverage[index]),
             loss_ratio=float(vectors.loss_ratio[index]),
+            hop_ns=vectors.schema.hop_ns,
         )
 
     def _fused(
