@@ -4,14 +4,12 @@ A packet is plain when it is IPv4 without options and fragmentation and its port
 everything. The rest (IPv6, options, fragments, short packets) is decoded field by field in `internet`, a subset at a time.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from netmote.capture.dns import DNS_PORT, dns_columns
 from netmote.capture.frames import Frames, rows_at
-from netmote.capture.internet import Columns, decode_ipv4, decode_ipv6
+from netmote.capture.internet import Columns, Datagrams, decode_ipv4, decode_ipv6
 from netmote.capture.link_layer import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, SUPPORTED, network_layer
 from netmote.capture.packets import (
     PROTOCOL_ICMP,
@@ -38,43 +36,53 @@ def decode(frames: Frames, interface: str, *, dropped: int = 0) -> PacketColumns
     count = len(frames)
     reason = np.zeros(count, "u1")
     columns = Columns.allocate(count)
+    dns = DnsColumns()
     if frames.link_type in SUPPORTED:
         network = network_layer(frames)
-        ether_type, offset = network.ether_type, network.offset
-        available = frames.offset + frames.captured - offset
+        before = network.offset - frames.offset
+        datagrams = Datagrams(
+            frames.buffer, network.ether_type, network.offset, frames.captured - before, frames.wire_length.astype("i8") - before
+        )
         for first in range(0, count, _CACHED):
-            _decode_plain(frames.buffer, ether_type, offset, available, columns, slice(first, min(first + _CACHED, count)))
+            _decode_plain(datagrams, columns, slice(first, min(first + _CACHED, count)))
         odd = np.flatnonzero(columns.flow_class == 0)
         if len(odd):
-            wire = frames.wire_length.astype("i8") - (offset - frames.offset)
-            _decode_odd(frames.buffer, ether_type, offset, available, wire, odd, columns, reason)
+            _decode_odd(datagrams, odd, columns, reason)
         if network.vlan is not None:
             columns.flow_class |= network.vlan
-        end = offset + np.minimum(available, columns.ip_total_length)
-        dns = _decode_dns(frames.buffer, end, columns, reason)
+        dns = _decode_dns(datagrams, columns, reason)
     else:
         reason[:] = Undecodable.UNKNOWN_LINK_TYPE
-        dns = DnsColumns()
     reason[(frames.timestamp_ns < 0) | (frames.timestamp_ns >= LATEST_NS)] = Undecodable.BAD_TIMESTAMP
-    return _assemble(frames, interface, columns, reason, dns, dropped)
+    decoded = PacketColumns(
+        interface,
+        frames.timestamp_ns,
+        frames.wire_length,
+        columns.ip_total_length,
+        columns.source_word,
+        columns.destination_word,
+        columns.flow_class,
+        columns.ip_class_of_service,
+        columns.tcp_control_bits,
+        columns.icmp_type,
+        columns.icmp_code,
+        columns.is_fragment,
+        *columns.six(),
+        dns=dns,
+        dropped=dropped,
+    )
+    return without_undecodable(decoded, reason) if reason.any() else decoded
 
 
-def _decode_plain(
-    buffer: NDArray[np.uint8],
-    ether_type: NDArray[np.uint16],
-    offset: NDArray[np.int64],
-    available: NDArray[np.int64],
-    columns: Columns,
-    part: slice,
-) -> None:
+def _decode_plain(datagrams: Datagrams, columns: Columns, part: slice) -> None:
     """Fill the rows of plain packets; the others keep `flow_class` 0."""
-    rows = rows_at(buffer, offset[part], _ROW)
+    rows = rows_at(datagrams.buffer, datagrams.offset[part], _ROW)
     words: NDArray[np.uint64] = rows.view("u8")
     head, addresses, behind = words[:, 0], words[:, 1], words[:, 2]
     total = rows.view(">u2")[:, 1].astype("u4")
-    there = np.minimum(available[part], total)
+    there = np.minimum(datagrams.available[part], total)
     plain = (head & _PLAIN_MASK) == _PLAIN
-    plain &= ether_type[part] == ETHERTYPE_IPV4
+    plain &= datagrams.ether_type[part] == ETHERTYPE_IPV4
     plain &= there >= 24  # the ports are captured and belong to the packet
     protocol = rows[:, 9].copy()
     is_tcp = protocol == PROTOCOL_TCP
@@ -97,39 +105,27 @@ def _decode_plain(
     columns.ip_total_length[part] = total
     columns.ip_class_of_service[part] = rows[:, 1]
     columns.tcp_control_bits[part] = rows[:, 33] * (is_tcp & (there >= 34))
-    columns.transport[part] = offset[part] + 20
+    columns.transport[part] = datagrams.offset[part] + 20
     icmp = np.flatnonzero(protocol == PROTOCOL_ICMP)
     if len(icmp):
         columns.icmp_type[part][icmp] = rows[icmp, 20]
         columns.icmp_code[part][icmp] = rows[icmp, 21]
 
 
-def _decode_odd(
-    buffer: NDArray[np.uint8],
-    ether_type: NDArray[np.uint16],
-    offset: NDArray[np.int64],
-    available: NDArray[np.int64],
-    wire: NDArray[np.int64],
-    odd: NDArray[np.int64],
-    columns: Columns,
-    reason: NDArray[np.uint8],
-) -> None:
+def _decode_odd(datagrams: Datagrams, odd: NDArray[np.int64], columns: Columns, reason: NDArray[np.uint8]) -> None:
     """Everything that is not plain: its rows are cleared, then decoded, or it gets its reason."""
     columns.clear(odd)
-    kind = ether_type[odd]
-    four, six = odd[kind == ETHERTYPE_IPV4], odd[kind == ETHERTYPE_IPV6]
-    for positions, decode_version in ((four, decode_ipv4), (six, decode_ipv6)):
-        if len(positions):
-            reason[positions] = decode_version(
-                buffer, offset[positions], available[positions], wire[positions], positions, columns
-            )
+    kind = datagrams.ether_type[odd]
+    reason[odd] = Undecodable.NOT_IP
     reason[odd[kind == ETHERTYPE_ARP]] = Undecodable.ARP
     reason[odd[kind == 0]] = Undecodable.TRUNCATED
-    other = (kind != 0) & (kind != ETHERTYPE_IPV4) & (kind != ETHERTYPE_IPV6) & (kind != ETHERTYPE_ARP)
-    reason[odd[other]] = Undecodable.NOT_IP
+    for ether_type, decode_version in ((ETHERTYPE_IPV4, decode_ipv4), (ETHERTYPE_IPV6, decode_ipv6)):
+        rows = odd[kind == ether_type]
+        if len(rows):
+            reason[rows] = decode_version(datagrams, rows, columns)
 
 
-def _decode_dns(buffer: NDArray[np.uint8], end: NDArray[np.int64], columns: Columns, reason: NDArray[np.uint8]) -> DnsColumns:
+def _decode_dns(datagrams: Datagrams, columns: Columns, reason: NDArray[np.uint8]) -> DnsColumns:
     """Messages of UDP port 53; fragments after the first have no ports, so they are not looked at."""
     port = np.uint16(DNS_PORT).byteswap()
     candidate = (columns.source_word.view("u2")[0::4] == port) | (columns.destination_word.view("u2")[0::4] == port)
@@ -138,45 +134,41 @@ def _decode_dns(buffer: NDArray[np.uint8], end: NDArray[np.int64], columns: Colu
     position = np.flatnonzero(candidate)
     if not len(position):
         return DnsColumns()
-    return dns_columns(buffer, position, columns.transport[position] + 8, end[position])
+    end = datagrams.offset[position] + np.minimum(datagrams.available[position], columns.ip_total_length[position])
+    return dns_columns(datagrams.buffer, position, columns.transport[position] + 8, end)
 
 
-def _assemble(
-    frames: Frames, interface: str, columns: Columns, reason: NDArray[np.uint8], dns: DnsColumns, dropped: int
-) -> PacketColumns:
-    bad = np.flatnonzero(reason)
-    six_position, six_address = columns.six()
-    names = ("source_word", "destination_word", "flow_class", "ip_class_of_service", "tcp_control_bits", "icmp_type", "icmp_code")
-    timestamp, wire = frames.timestamp_ns, frames.wire_length
-    total, fragment = columns.ip_total_length, columns.is_fragment
-    fields: dict[str, Any] = {name: getattr(columns, name) for name in names}
-    if len(bad):
-        keep = reason == 0
-        new_position = np.cumsum(keep) - 1
-        fields = {name: column[keep] for name, column in fields.items()}
-        timestamp, wire, total, fragment = timestamp[keep], wire[keep], total[keep], fragment[keep]
-        kept = keep[six_position]
-        six_position, six_address = new_position[six_position[kept]], six_address[kept]
-        kept = keep[dns.position]
-        dns = DnsColumns(
+def without_undecodable(packets: PacketColumns, reason: NDArray[np.uint8]) -> PacketColumns:
+    """Move the rows that have a reason from the columns to the undecodable packets."""
+    keep = reason == 0
+    bad = np.flatnonzero(~keep)
+    new_position = np.cumsum(keep) - 1
+    six, dns = keep[packets.six_position], packets.dns
+    kept = keep[dns.position]
+    return PacketColumns(
+        packets.interface,
+        packets.timestamp_ns[keep],
+        packets.wire_length[keep],
+        packets.ip_total_length[keep],
+        packets.source_word[keep],
+        packets.destination_word[keep],
+        packets.flow_class[keep],
+        packets.ip_class_of_service[keep],
+        packets.tcp_control_bits[keep],
+        packets.icmp_type[keep],
+        packets.icmp_code[keep],
+        packets.is_fragment[keep],
+        new_position[packets.six_position[six]],
+        packets.six_address[six],
+        DnsColumns(
             new_position[dns.position[kept]],
             dns.is_response[kept],
             dns.response_code[kept],
             dns.question_octets[kept],
             dns.question_entropy_millibits[kept],
-        )
-    return PacketColumns(
-        interface,
-        timestamp,
-        wire,
-        total,
-        is_fragment=fragment,
-        six_position=six_position,
-        six_address=six_address,
-        dns=dns,
+        ),
         undecodable_position=bad - np.arange(len(bad)),
-        undecodable_timestamp_ns=np.where(reason[bad] == Undecodable.BAD_TIMESTAMP, 0, frames.timestamp_ns[bad]),
+        undecodable_timestamp_ns=np.where(reason[bad] == Undecodable.BAD_TIMESTAMP, 0, packets.timestamp_ns[bad]),
         undecodable_reason=reason[bad],
-        dropped=dropped,
-        **fields,
+        dropped=packets.dropped,
     )

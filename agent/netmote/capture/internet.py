@@ -71,19 +71,24 @@ class Columns:
         return self._six[0]
 
 
-def decode_ipv4(
-    buffer: NDArray[np.uint8],
-    offset: NDArray[np.int64],
-    available: NDArray[np.int64],
-    wire: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    columns: Columns,
-) -> NDArray[np.uint8]:
-    """Decode IPv4 packets (RFC 791 section 3.1) into `columns` at `rows`; returns the reason of each, 0 where decoded.
+@dataclass(frozen=True, slots=True, eq=False)
+class Datagrams:
+    """Where the network headers of a block lie."""
 
-    `available` bytes were captured from the header on, `wire` bytes were on the wire. A total length of zero is an offloaded
-    segment (the sending host lets its network card cut it): its length is what was on the wire.
+    buffer: NDArray[np.uint8]
+    ether_type: NDArray[np.uint16]  # (n,)
+    offset: NDArray[np.int64]  # (n,) of the IP header in the buffer
+    available: NDArray[np.int64]  # (n,) bytes captured from there on
+    wire: NDArray[np.int64]  # (n,) bytes on the wire from there on
+
+
+def decode_ipv4(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns) -> NDArray[np.uint8]:
+    """Decode IPv4 packets (RFC 791 section 3.1) at `rows` into `columns`; returns the reason of each, 0 where decoded.
+
+    A total length of zero is an offloaded segment (the sending host lets its network card cut it): its length is the wire's.
     """
+    buffer, offset = datagrams.buffer, datagrams.offset[rows]
+    available, wire = datagrams.available[rows], datagrams.wire[rows]
     header = rows_at(buffer, offset, _IPV4_HEADER)
     claimed = header.view(">u2")[:, 1].astype("i8")
     total = np.where(claimed == 0, np.maximum(wire, _IPV4_HEADER), claimed)
@@ -105,22 +110,17 @@ def decode_ipv4(
     columns.source_word[rows] = address[:, 0] | _MAPPED
     columns.destination_word[rows] = address[:, 1] | _MAPPED
     end = offset + np.minimum(total, available[good])
-    _read_transport(buffer, transport, np.where(is_first, end, 0), header[:, 9].copy(), rows, columns)
+    _Transport(buffer, transport, np.where(is_first, end, 0), header[:, 9].copy()).read(rows, columns)
     return reason
 
 
-def decode_ipv6(
-    buffer: NDArray[np.uint8],
-    offset: NDArray[np.int64],
-    available: NDArray[np.int64],
-    wire: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    columns: Columns,
-) -> NDArray[np.uint8]:
-    """Decode IPv6 packets (RFC 8200 section 3) into `columns` at `rows`; returns the reason of each, 0 where decoded.
+def decode_ipv6(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns) -> NDArray[np.uint8]:
+    """Decode IPv6 packets (RFC 8200 section 3) at `rows` into `columns`; returns the reason of each, 0 where decoded.
 
     A payload length of zero with bytes behind it is a jumbogram (RFC 2675) or an offloaded segment: its length is the wire's.
     """
+    buffer, offset = datagrams.buffer, datagrams.offset[rows]
+    available, wire = datagrams.available[rows], datagrams.wire[rows]
     header = rows_at(buffer, offset, _IPV6_HEADER)
     reason = np.zeros(len(rows), "u1")
     reason[header[:, 0] >> 4 != 6] = Undecodable.BAD_IP_HEADER
@@ -140,7 +140,7 @@ def decode_ipv6(
     columns.source_word[rows] = 0
     columns.destination_word[rows] = 0
     columns.add_six(rows, header.view("u8")[:, 1:5].copy())
-    _read_transport(buffer, transport, np.where(is_first, end, 0), protocol, rows, columns)
+    _Transport(buffer, transport, np.where(is_first, end, 0), protocol).read(rows, columns)
     return reason
 
 
@@ -172,30 +172,33 @@ def _follow_chain(
 
 
 def _is_extension(protocol: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    found = (protocol == _HOP_BY_HOP) | (protocol == _ROUTING) | (protocol == _FRAGMENT)
+    found: NDArray[np.bool_] = (protocol == _HOP_BY_HOP) | (protocol == _ROUTING) | (protocol == _FRAGMENT)
     found |= (protocol == _AUTHENTICATION) | (protocol == _DESTINATION_OPTIONS)
     return found
 
 
-def _read_transport(
-    buffer: NDArray[np.uint8],
-    transport: NDArray[np.int64],
-    end: NDArray[np.int64],
-    protocol: NDArray[np.uint8],
-    rows: NDArray[np.int64],
-    columns: Columns,
-) -> None:
-    """Ports, TCP control bits, ICMP type and code of packets whose transport header lies at `transport`, as far as it goes."""
-    columns.transport[rows] = transport
-    has_ports = (protocol == PROTOCOL_TCP) | (protocol == PROTOCOL_UDP) | (protocol == PROTOCOL_SCTP)
-    i = np.flatnonzero(has_ports & (transport + 4 <= end))
-    ports = rows_at(buffer, transport[i], 4).view("u2")
-    columns.source_word[rows[i]] |= ports[:, 0]
-    columns.destination_word[rows[i]] |= ports[:, 1]
-    columns.tcp_control_bits[rows] = 0
-    i = np.flatnonzero((protocol == PROTOCOL_TCP) & (transport + 14 <= end))
-    columns.tcp_control_bits[rows[i]] = rows_at(buffer, transport[i] + 13, 1).reshape(-1)
-    i = np.flatnonzero(((protocol == PROTOCOL_ICMP) | (protocol == PROTOCOL_ICMPV6)) & (transport + 2 <= end))
-    kind = rows_at(buffer, transport[i], 2)
-    columns.icmp_type[rows[i]] = kind[:, 0]
-    columns.icmp_code[rows[i]] = kind[:, 1]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Transport:
+    """Transport headers of some packets: where each begins, where its bytes end, and its protocol."""
+
+    buffer: NDArray[np.uint8]
+    offset: NDArray[np.int64]
+    end: NDArray[np.int64]
+    protocol: NDArray[np.uint8]
+
+    def read(self, rows: NDArray[np.int64], columns: Columns) -> None:
+        """Ports, TCP control bits, ICMP type and code into `columns` at `rows`, as far as they are there."""
+        buffer, offset, end, protocol = self.buffer, self.offset, self.end, self.protocol
+        columns.transport[rows] = offset
+        has_ports = (protocol == PROTOCOL_TCP) | (protocol == PROTOCOL_UDP) | (protocol == PROTOCOL_SCTP)
+        i = np.flatnonzero(has_ports & (offset + 4 <= end))
+        ports = rows_at(buffer, offset[i], 4).view("u2")
+        columns.source_word[rows[i]] |= ports[:, 0]
+        columns.destination_word[rows[i]] |= ports[:, 1]
+        columns.tcp_control_bits[rows] = 0
+        i = np.flatnonzero((protocol == PROTOCOL_TCP) & (offset + 14 <= end))
+        columns.tcp_control_bits[rows[i]] = rows_at(buffer, offset[i] + 13, 1).reshape(-1)
+        i = np.flatnonzero(((protocol == PROTOCOL_ICMP) | (protocol == PROTOCOL_ICMPV6)) & (offset + 2 <= end))
+        kind = rows_at(buffer, offset[i], 2)
+        columns.icmp_type[rows[i]] = kind[:, 0]
+        columns.icmp_code[rows[i]] = kind[:, 1]

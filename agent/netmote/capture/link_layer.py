@@ -47,7 +47,8 @@ def _u2_at(buffer: NDArray[np.uint8], offset: NDArray[np.int64]) -> NDArray[np.u
 
 
 def _is_tag(ether_type: NDArray[np.uint16]) -> NDArray[np.bool_]:
-    return (ether_type == _TAGS[0]) | (ether_type == _TAGS[1]) | (ether_type == _TAGS[2])
+    found: NDArray[np.bool_] = (ether_type == _TAGS[0]) | (ether_type == _TAGS[1]) | (ether_type == _TAGS[2])
+    return found
 
 
 def _of_version(buffer: NDArray[np.uint8], offset: NDArray[np.int64]) -> NDArray[np.uint16]:
@@ -61,7 +62,8 @@ def _of_family(frames: Frames) -> NDArray[np.uint16]:
     family = raw.max(axis=1)  # three of the four bytes are zero
     single = (raw != 0).sum(axis=1) == 1
     six = np.isin(family, _NULL_IPV6)
-    return (np.where(family == 2, ETHERTYPE_IPV4, np.where(six, ETHERTYPE_IPV6, 1)) * single).astype("u2")
+    found: NDArray[np.uint16] = (np.where(family == 2, ETHERTYPE_IPV4, np.where(six, ETHERTYPE_IPV6, 1)) * single).astype("u2")
+    return found
 
 
 def network_layer(frames: Frames) -> NetworkLayer:

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,14 +36,13 @@ def read_pcap(ahead: ReadAhead, order: str) -> Iterator[PacketColumns]:
         return
     magic, network = struct.unpack(f"{order}I16xI", ahead.buffer[:FILE_HEADER].tobytes())
     tick_ns, header = _MAGIC[magic]
-    link_type = network & 0x03FF_FFFF  # the upper bits tell of a frame check sequence
+    layout = _Layout(order, tick_ns, header, network & 0x03FF_FFFF)  # the upper bits tell of a frame check sequence
     ahead.consume(FILE_HEADER)
-    unpack = struct.Struct(f"{order}I").unpack_from
     latest = 0
     while True:
-        offsets, stop, is_damaged = _walk(ahead, unpack, header)
+        offsets, stop, is_damaged = _walk(ahead, order, header)
         for first in range(0, len(offsets), BLOCK_PACKETS):
-            frames = _frames(ahead.buffer, offsets[first : first + BLOCK_PACKETS], order, tick_ns, header, link_type)
+            frames = layout.frames(ahead.buffer, offsets[first : first + BLOCK_PACKETS])
             latest = int(frames.timestamp_ns[-1])
             yield decode(frames, "")
         if is_damaged:
@@ -55,9 +55,10 @@ def read_pcap(ahead: ReadAhead, order: str) -> Iterator[PacketColumns]:
         yield PacketColumns.undecoded("", latest, Undecodable.CUT_OFF)
 
 
-def _walk(ahead: ReadAhead, unpack: "struct.Struct.unpack_from", header: int) -> tuple[NDArray[np.int64], int, bool]:  # type: ignore[name-defined]
+def _walk(ahead: ReadAhead, order: str, header: int) -> tuple[NDArray[np.int64], int, bool]:
     """Offsets of the whole records held, where the first incomplete one begins, and whether that one is damaged."""
-    buffer, end = ahead.buffer, ahead.end
+    buffer, end = ahead.memory, ahead.end
+    unpack = struct.Struct(f"{order}I").unpack_from
     offset = 0
     found: list[int] = []
     append = found.append
@@ -76,19 +77,26 @@ def _walk(ahead: ReadAhead, unpack: "struct.Struct.unpack_from", header: int) ->
     return np.array(found, "i8"), offset, False
 
 
-def _frames(
-    buffer: NDArray[np.uint8], offsets: NDArray[np.int64], order: str, tick_ns: int, header: int, link_type: int
-) -> Frames:
-    record = rows_at(buffer, offsets, 16).view(f"{order}u4")
-    timestamp = record[:, 0].astype("i8")
-    timestamp *= 1_000_000_000 // tick_ns
-    timestamp += record[:, 1]
-    timestamp *= tick_ns
-    return Frames(
-        buffer,
-        offsets + header,
-        captured=record[:, 2].astype("i8"),
-        wire_length=record[:, 3].astype("u4"),
-        timestamp_ns=timestamp,
-        link_type=link_type,
-    )
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What the file header says of every record."""
+
+    order: str
+    tick_ns: int
+    header: int  # bytes before the packet
+    link_type: int
+
+    def frames(self, buffer: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Frames:
+        record = rows_at(buffer, offsets, 16).view(f"{self.order}u4")
+        timestamp = record[:, 0].astype("i8")
+        timestamp *= 1_000_000_000 // self.tick_ns
+        timestamp += record[:, 1]
+        timestamp *= self.tick_ns
+        return Frames(
+            buffer,
+            offsets + self.header,
+            captured=record[:, 2].astype("i8"),
+            wire_length=record[:, 3].astype("u4"),
+            timestamp_ns=timestamp,
+            link_type=self.link_type,
+        )

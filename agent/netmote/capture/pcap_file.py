@@ -8,58 +8,96 @@ import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import Self, cast
 
-from netmote.capture.packets import PacketColumns
+from netmote.capture.packets import PacketColumns, Undecodable
 from netmote.capture.pcap_classic import LONGEST_PACKET, byte_order, read_pcap
 from netmote.capture.pcapng_reader import LONGEST_BLOCK, PcapngReader
-from netmote.capture.read_ahead import CHUNK_BYTES, ReadAhead
+from netmote.capture.read_ahead import CHUNK_BYTES, ByteSource, ReadAhead
 from netmote.errors import Permanent
 
 _GZIP = b"\x1f\x8b"
 _PCAPNG = b"\x0a\x0d\x0d\x0a"
+_DAMAGE = {Undecodable.BAD_RECORD: "a record contradicts itself", Undecodable.CUT_OFF: "the file ends inside a record"}
 
 
 class UnreadableCapture(Permanent):
     """The file cannot be opened, or is no capture. The message names it."""
 
 
-def read_capture(path: str | Path, *, chunk_bytes: int = CHUNK_BYTES) -> Iterator[PacketColumns]:
-    """Yield the packets of a capture file in order, in blocks of one interface and at most 65,536 packets.
+class CaptureFile:
+    """One capture file: iterate it once, inside `with`.
 
-    `path` "-" is standard input. Memory is bounded by `chunk_bytes` and the longest record. `PacketColumns.interface` is the name
-    the file gives (pcapng if_name), empty where it gives none. Raises UnreadableCapture before the first block.
+    Blocks are of one interface each (`PacketColumns.interface`: the name the file gives, empty where it gives none), at most 65,536
+    packets, in order within an interface; interfaces of a pcapng file come side by side, so each needs a meter of its own. Memory
+    is bounded by `chunk_bytes` and the longest record.
     """
-    if str(path) == "-":
-        yield from _read(sys.stdin.buffer, "standard input", chunk_bytes)
-        return
-    try:
-        stream = Path(path).open("rb", buffering=0)  # noqa: SIM115  (closed below; opening has its own errors)
-    except OSError as error:
-        raise UnreadableCapture(f"{path}: {error.strerror or error}") from error
-    with stream:
-        yield from _read(stream, str(path), chunk_bytes)
 
+    def __init__(self, path: str | Path, *, chunk_bytes: int = CHUNK_BYTES) -> None:
+        self.name = "standard input" if str(path) == "-" else str(path)
+        self._path = str(path)
+        self._chunk_bytes = chunk_bytes
+        self._stream: io.RawIOBase | io.BufferedIOBase | None = None
+        self._blocks: Iterator[PacketColumns] = iter(())
+        self.interfaces: list[str] = []
+        """Interface names met so far, in the order of their first packet."""
+        self.damage = ""
+        """What is wrong with the file, known once it has been read; empty when it is whole."""
 
-def _read(stream: BinaryIO | io.RawIOBase, name: str, chunk_bytes: int) -> Iterator[PacketColumns]:
-    try:
+    def __enter__(self) -> Self:
+        """Open and recognise. Raises UnreadableCapture."""
+        try:
+            if self._path == "-":
+                self._blocks = self._recognise(cast("ByteSource", sys.stdin.buffer))
+            else:
+                self._stream = Path(self._path).open("rb", buffering=0)
+                self._blocks = self._recognise(cast("ByteSource", self._stream))
+        except (OSError, EOFError) as error:
+            self._close()
+            raise UnreadableCapture(f"{self.name}: {getattr(error, 'strerror', None) or error}") from error
+        except UnreadableCapture:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._close()
+
+    def __iter__(self) -> Iterator[PacketColumns]:
+        for packets in self._blocks:
+            if packets.interface not in self.interfaces:
+                self.interfaces.append(packets.interface)
+            for reason in packets.undecodable_reason[packets.undecodable_reason >= min(_DAMAGE)].tolist():
+                self.damage = _DAMAGE[Undecodable(reason)]
+            yield packets
+
+    def _close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _recognise(self, stream: ByteSource) -> Iterator[PacketColumns]:
         head = _first_bytes(stream, 4)
         if head.startswith(_GZIP):
-            joined = io.BufferedReader(_Rejoined(head, stream), 1 << 20)
-            stream = gzip.GzipFile(fileobj=joined)
+            stream = cast("ByteSource", gzip.GzipFile(fileobj=io.BufferedReader(_Rejoined(head, stream), 1 << 20)))
             head = _first_bytes(stream, 4)
-    except (OSError, EOFError) as error:
-        raise UnreadableCapture(f"{name}: {error}") from error
-    order = byte_order(head) if len(head) == 4 else None
-    if order is not None:
-        yield from read_pcap(ReadAhead(stream, longest=LONGEST_PACKET + 24, chunk=chunk_bytes, head=head), order)
-    elif head == _PCAPNG:
-        yield from PcapngReader(ReadAhead(stream, longest=LONGEST_BLOCK, chunk=chunk_bytes, head=head))
-    else:
-        raise UnreadableCapture(f"{name}: no capture file: it begins with {head.hex(' ') or 'nothing'}, neither pcap nor pcapng")
+        order = byte_order(head) if len(head) == 4 else None
+        if order is not None:
+            return read_pcap(ReadAhead(stream, longest=LONGEST_PACKET + 24, chunk=self._chunk_bytes, head=head), order)
+        if head == _PCAPNG:
+            return iter(PcapngReader(ReadAhead(stream, longest=LONGEST_BLOCK, chunk=self._chunk_bytes, head=head)))
+        begin = f"it begins with {head.hex(' ')}" if head else "it is empty"
+        raise UnreadableCapture(f"{self.name}: no capture file: {begin}, which is neither pcap nor pcapng")
 
 
-def _first_bytes(stream: BinaryIO | io.RawIOBase, count: int) -> bytes:
+def read_capture(path: str | Path, *, chunk_bytes: int = CHUNK_BYTES) -> Iterator[PacketColumns]:
+    """Yield the blocks of a capture file, as `CaptureFile` gives them. Raises UnreadableCapture before the first one."""
+    with CaptureFile(path, chunk_bytes=chunk_bytes) as blocks:
+        yield from blocks
+
+
+def _first_bytes(stream: ByteSource, count: int) -> bytes:
     found = b""
     while len(found) < count:
         more = stream.read(count - len(found))
@@ -72,7 +110,7 @@ def _first_bytes(stream: BinaryIO | io.RawIOBase, count: int) -> bytes:
 class _Rejoined(io.RawIOBase):
     """A stream with the bytes already taken from it put back in front."""
 
-    def __init__(self, head: bytes, rest: BinaryIO | io.RawIOBase) -> None:
+    def __init__(self, head: bytes, rest: ByteSource) -> None:
         self._head, self._rest = head, rest
 
     def readable(self) -> bool:

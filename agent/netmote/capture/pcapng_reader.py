@@ -82,8 +82,8 @@ class PcapngReader:
             order = _section_order(buffer[offset + 8 : offset + 12].tobytes())
             if order is None:
                 return SECTION_HEADER, 0
-            return SECTION_HEADER, int(struct.unpack_from(f"{order}I", buffer, offset + 4)[0])
-        kind, length = struct.unpack_from(f"{self._order}II", buffer, offset)
+            return SECTION_HEADER, int(struct.unpack_from(f"{order}I", self._ahead.memory, offset + 4)[0])
+        kind, length = struct.unpack_from(f"{self._order}II", self._ahead.memory, offset)
         return kind, length
 
     def _visit(self, kind: int, offset: int, length: int) -> Iterator[PacketColumns]:
@@ -105,7 +105,7 @@ class PcapngReader:
         fixed = 16 if kind == SIMPLE_PACKET else 32
         if kind != SIMPLE_PACKET:
             form = "H" if kind == PACKET else "I"
-            number = struct.unpack_from(f"{self._order}{form}", self._ahead.buffer, offset + 8)[0] if length >= fixed else 0
+            number = struct.unpack_from(f"{self._order}{form}", self._ahead.memory, offset + 8)[0] if length >= fixed else 0
         if length < fixed or number >= len(self._interfaces):
             yield self._ending(Undecodable.BAD_RECORD)
             return
@@ -116,7 +116,7 @@ class PcapngReader:
 
     def _described(self, offset: int, length: int) -> _Interface:
         """An Interface Description Block (section 4.2)."""
-        link_type, snap_length = struct.unpack_from(f"{self._order}H2xI", self._ahead.buffer, offset + 8)
+        link_type, snap_length = struct.unpack_from(f"{self._order}H2xI", self._ahead.memory, offset + 8)
         options = self._options(offset + 16, offset + length - 4)
         number = len(self._interfaces)
         name = options.get(_IF_NAME, b"").split(b"\0")[0].decode("utf-8", "replace")
@@ -132,7 +132,7 @@ class PcapngReader:
 
     def _statistics(self, offset: int, length: int) -> Iterator[PacketColumns]:
         """An Interface Statistics Block (section 4.6): drops belong behind the packets before it."""
-        number = struct.unpack_from(f"{self._order}I", self._ahead.buffer, offset + 8)[0]
+        number = struct.unpack_from(f"{self._order}I", self._ahead.memory, offset + 8)[0]
         told = self._options(offset + 20, offset + length - 4).get(_ISB_IFDROP, b"")
         if number >= len(self._interfaces) or len(told) < 8:
             return
@@ -147,7 +147,7 @@ class PcapngReader:
         """Options by code, the first of each (section 3.5)."""
         found: dict[int, bytes] = {}
         while start + 4 <= end:
-            code, length = struct.unpack_from(f"{self._order}HH", self._ahead.buffer, start)
+            code, length = struct.unpack_from(f"{self._order}HH", self._ahead.memory, start)
             if code == _OPTION_END or start + 4 + length > end:
                 break
             found.setdefault(code, self._ahead.buffer[start + 4 : start + 4 + length].tobytes())

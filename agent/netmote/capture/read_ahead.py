@@ -13,6 +13,8 @@ _PADDING = 64  # a row gather may look behind the last byte
 class ByteSource(Protocol):
     """What is read from: a raw file, a gzip stream, standard input."""
 
+    def read(self, count: int, /) -> bytes | None: ...
+
     def readinto(self, buffer: memoryview, /) -> int | None: ...
 
 
@@ -27,7 +29,7 @@ class ReadAhead:
         self._chunk = chunk
         self._source = source
         self.buffer: NDArray[np.uint8] = np.zeros(longest + chunk + _PADDING, "u1")
-        self._memory = memoryview(self.buffer)  # type: ignore[arg-type]
+        self.memory = self.buffer.data  # the same bytes, for struct
         self.buffer[: len(head)] = np.frombuffer(head, "u1")
         self.end = len(head)
         self.is_broken = False  # the stream itself is damaged (a cut gzip file)
@@ -39,7 +41,7 @@ class ReadAhead:
         target = min(limit, max(self.end + self._chunk, at_least))
         while self.end < target:
             try:
-                count = self._source.readinto(self._memory[self.end : target])
+                count = self._source.readinto(self.memory[self.end : target])
             except (EOFError, OSError, zlib.error):
                 self.is_broken = True
                 break

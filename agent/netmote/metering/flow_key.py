@@ -56,7 +56,7 @@ class FlowHash:
     def mix(self, low: NDArray[np.uint64], high: NDArray[np.uint64], flow_class: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """64 well-mixed bits of a key."""
         first, second, third, fourth = self._odd[:4]
-        mixed = low * first
+        mixed: NDArray[np.uint64] = low * first
         mixed ^= mixed >> np.uint64(32)
         mixed += high
         mixed *= second
@@ -68,7 +68,7 @@ class FlowHash:
 
     def _fold(self, upper: NDArray[np.uint64], lower: NDArray[np.uint64], port: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """64 bits of an IPv6 endpoint."""
-        folded = upper * self._odd[4]
+        folded: NDArray[np.uint64] = upper * self._odd[4]
         folded ^= folded >> np.uint64(31)
         folded += lower
         folded *= self._odd[5]
@@ -155,10 +155,10 @@ def _bounds(
     ends = np.empty_like(halves)
     ends[:-1] = halves[1:] - 1
     ends[-1] = len(order) - 1
-    half_of = np.cumsum(begins_half)
+    half_of = np.cumsum(begins_half, dtype="i8")
     half_of -= 1
     is_flow = begins_flow[halves]
-    flow_of = np.cumsum(is_flow)
+    flow_of = np.cumsum(is_flow, dtype="i8")
     flow_of -= 1
     reversed_half = keys.is_reversed[order[halves]].astype("i8")
     return Grouping(order, halves, ends, reversed_half, half_of, np.flatnonzero(is_flow), flow_of)

@@ -98,9 +98,9 @@ class FlowMeter:
         return None if self._pane is None else self._pane * self._pane_ns
 
     def meter(self, packets: PacketColumns, *, dropped: int = 0) -> list[FlowBatch]:
-        """Account a block and return the panes it closed. `dropped` packets are told of the pane open after the block.
+        """Account a block and return the panes it closed.
 
-        `PacketColumns.dropped` is for the caller to pass on, so that it is counted once.
+        Packets dropped before (`packets.dropped`, and `dropped` from the ring) are told of the pane that is open after the block.
         """
         batches: list[FlowBatch] = []
         if packets.received:
@@ -110,7 +110,7 @@ class FlowMeter:
                 batches += self._open(pane)
                 self._account(packets, is_row, start, stop)
                 start = stop
-        self._loss.dropped += dropped
+        self._loss.dropped += packets.dropped + dropped
         return batches
 
     def advance(self, event_time_ns: int) -> list[FlowBatch]:
@@ -270,7 +270,7 @@ class FlowMeter:
 
 def _is_to_itself(keys: Keys) -> NDArray[np.bool_]:
     """Both endpoints are the same: such a flow has one direction."""
-    same = keys.low == keys.high
+    same: NDArray[np.bool_] = keys.low == keys.high
     if len(keys.six_position):
         exact = keys.six_exact
         ports = exact[:, 4]

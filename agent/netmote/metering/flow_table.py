@@ -117,7 +117,7 @@ class FlowTable:
 
     def _equals(self, keys: Keys, which: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         held = self.keys.view("V64")[rows].view(KEY_ROW)
-        equal = held["low"] == keys.low[which]
+        equal: NDArray[np.bool_] = held["low"] == keys.low[which]
         equal &= held["high"] == keys.high[which]
         equal &= held["flow_class"] == keys.flow_class[which]
         if len(keys.six_position):

@@ -132,4 +132,4 @@ def _add(table: FlowTable, name: str, rows: NDArray[np.int64], amount: NDArray[n
         return
     held = rows >= 0
     amounts = np.ones(len(rows), "u4") if amount is None else amount
-    np.add.at(table.counters, (rows[held], _COLUMN[name]), amounts[held])
+    np.add.at(table.counters[:, _COLUMN[name]], rows[held], amounts[held])
