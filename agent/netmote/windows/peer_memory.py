@@ -1,0 +1,103 @@
+"""When an entity first spoke with a peer, beyond the window, bounded: at most so many peers an entity and in all.
+
+Full, the pairs seen longest ago are forgotten (counted); a forgotten peer counts as new when it comes back.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netmote.windows.addresses import ID_BITS, AddressTable
+
+_SHIFT = np.uint64(ID_BITS)
+_MASK = np.uint64((1 << ID_BITS) - 1)
+
+
+class PeerMemory:
+    """First and last pane of every (entity, peer) pair remembered."""
+
+    def __init__(self, addresses: AddressTable, *, limit: int, limit_per_entity: int) -> None:
+        self._addresses = addresses
+        self._limit = limit
+        self._limit_per_entity = limit_per_entity
+        self.keys = np.zeros(0, np.uint64)  # entity id, peer id; ascending
+        self._first_ns = np.zeros(0, np.int64)
+        self._last_ns = np.zeros(0, np.int64)
+        self.forgotten = 0
+
+    def __len__(self) -> int:
+        return int(self.keys.size)
+
+    def update(self, entity: NDArray[np.int64], peer: NDArray[np.uint64], pane_ns: int) -> None:
+        """Note that these pairs (repeats allowed) spoke in the pane that began at `pane_ns`."""
+        pairs = np.unique((entity.astype(np.uint64) << _SHIFT) | peer)
+        if not pairs.size:
+            return
+        at = np.searchsorted(self.keys, pairs)
+        is_known = np.zeros(pairs.size, np.bool_)
+        inside = at < self.keys.size
+        is_known[inside] = self.keys[at[inside]] == pairs[inside]
+        known = at[is_known]
+        self._first_ns[known] = np.minimum(self._first_ns[known], pane_ns)
+        self._last_ns[known] = np.maximum(self._last_ns[known], pane_ns)
+        fresh, where = pairs[~is_known], at[~is_known]
+        if fresh.size:
+            self.keys = np.insert(self.keys, where, fresh)
+            self._first_ns = np.insert(self._first_ns, where, pane_ns)
+            self._last_ns = np.insert(self._last_ns, where, pane_ns)
+            self._shrink()
+
+    def known_before(self, window_start_ns: int, ids: int) -> NDArray[np.int64]:
+        """By entity id below `ids`: how many peers spoke since `window_start_ns` and had been seen before it."""
+        old = (self._first_ns < window_start_ns) & (self._last_ns >= window_start_ns)
+        return np.bincount((self.keys[old] >> _SHIFT).astype(np.int64), minlength=ids)
+
+    def forget(self, entities: NDArray[np.int64]) -> None:
+        """Drop everything about these entities."""
+        if entities.size:
+            self._keep(~np.isin((self.keys >> _SHIFT).astype(np.int64), entities))
+
+    def live_ids(self) -> NDArray[np.int64]:
+        return np.concatenate([self.keys >> _SHIFT, self.keys & _MASK]).astype(np.int64)
+
+    def renumber(self, remap: NDArray[np.uint32]) -> None:
+        entity, peer = remap[(self.keys >> _SHIFT).astype(np.intp)], remap[(self.keys & _MASK).astype(np.intp)]
+        self.keys = (entity.astype(np.uint64) << _SHIFT) | peer
+
+    def rebase(self) -> None:
+        """Time begins anew: whoever is known was known long ago."""
+        self._first_ns[:] = 0
+        self._last_ns[:] = 0
+
+    @property
+    def nbytes(self) -> int:
+        return self.keys.nbytes + self._first_ns.nbytes + self._last_ns.nbytes
+
+    def _shrink(self) -> None:
+        entity = (self.keys >> _SHIFT).astype(np.int64)
+        is_crowded = np.bincount(entity)[entity] > self._limit_per_entity
+        if self.keys.size <= self._limit and not is_crowded.any():
+            return
+        before = self.keys.size
+        if is_crowded.any():
+            order = self._newest_first()
+            order = order[np.argsort(entity[order], kind="stable")]
+            grouped = entity[order]
+            starts = np.flatnonzero(np.r_[True, grouped[1:] != grouped[:-1]])
+            rank = np.arange(order.size) - np.repeat(starts, np.diff(starts, append=order.size))
+            keep = np.zeros(before, np.bool_)
+            keep[order[rank < self._limit_per_entity]] = True
+            self._keep(keep)
+        if self.keys.size > self._limit:
+            keep = np.zeros(self.keys.size, np.bool_)
+            keep[self._newest_first()[: self._limit]] = True
+            self._keep(keep)
+        self.forgotten += before - self.keys.size
+
+    def _newest_first(self) -> NDArray[np.intp]:
+        """Positions by last pane, newest first; ties by the addresses, never by an id."""
+        peer, entity = (self.keys & _MASK).astype(np.intp), (self.keys >> _SHIFT).astype(np.intp)
+        high, low = self._addresses.high, self._addresses.low
+        return np.lexsort((low[entity], high[entity], low[peer], high[peer], -self._last_ns))
+
+    def _keep(self, keep: NDArray[np.bool_]) -> None:
+        self.keys, self._first_ns, self._last_ns = self.keys[keep], self._first_ns[keep], self._last_ns[keep]
