@@ -3,9 +3,14 @@
 from dataclasses import dataclass, field
 
 from netmote.config.section import SecretReference
+from netmote.errors import Retryable
 from netmote.snmp.config import TargetConfig, UsmConfig
 
 DEFAULT_COMMUNITY = "public"
+
+
+class SecretMissing(Retryable):
+    """A secret is not where its reference points; it may be provisioned later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ Credentials = Community | UsmUser
 
 
 def reveal_credentials(target: TargetConfig) -> Credentials:
-    """Credentials of a target, read from where the references point now. Raises Retryable when a secret is not there."""
+    """Credentials of a target, read from where the references point now. Raises SecretMissing."""
     if target.user is not None:
         return _user(target.user)
     return Community(DEFAULT_COMMUNITY if target.community is None else _reveal(target.community))
@@ -53,4 +58,7 @@ def _password(protocol: str, reference: str | None) -> str | None:
 
 
 def _reveal(reference: str) -> str:
-    return SecretReference(reference).reveal()
+    try:
+        return SecretReference(reference).reveal()
+    except Retryable as error:
+        raise SecretMissing(str(error)) from error

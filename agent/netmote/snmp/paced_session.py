@@ -45,23 +45,31 @@ class PacedSession:
         self._session, self._window, self._retries = session, window, retries
         self.requests = 0  # sent, repeated ones included
         self.timeouts = 0  # of them without an answer
+        self.answers = 0  # of them with one, an error-status included
 
     async def get(self, oids: Sequence[bytes]) -> Reply:
-        return await self._repeat(lambda: self._session.get(oids))
+        return await self._repeat(lambda: self._session.get(oids), self._retries)
+
+    async def get_once(self, oids: Sequence[bytes]) -> Reply:
+        """GET without repetition: the cheap question to a device that may be dead."""
+        return await self._repeat(lambda: self._session.get(oids), 0)
 
     async def bulk(self, non_repeaters: Sequence[bytes], columns: Sequence[bytes], max_repetitions: int) -> Reply:
-        return await self._repeat(lambda: self._session.bulk(non_repeaters, columns, max_repetitions))
+        return await self._repeat(lambda: self._session.bulk(non_repeaters, columns, max_repetitions), self._retries)
 
     async def close(self) -> None:
         await self._session.close()
 
-    async def _repeat(self, exchange: Callable[[], Awaitable[Reply]]) -> Reply:
-        for attempt in range(self._retries + 1):
+    async def _repeat(self, exchange: Callable[[], Awaitable[Reply]], retries: int) -> Reply:
+        for attempt in range(retries + 1):
             self.requests += 1
             try:
-                return await self._window.send(exchange)
+                reply = await self._window.send(exchange)
             except (RequestTimedOut, NotInTimeWindow):
                 self.timeouts += 1
-                if attempt == self._retries:
+                if attempt == retries:
                     raise
+            else:
+                self.answers += 1
+                return reply
         raise AssertionError("the loop returns or raises")

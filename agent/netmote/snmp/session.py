@@ -100,4 +100,10 @@ class AccessDenied(Permanent):
     """The device's access control refuses (authorizationError, RFC 3415)."""
 
 
-CREDENTIAL_ERRORS = (AuthenticationFailed, DecryptionFailed, UnknownUser, UnsupportedSecurityLevel, AccessDenied)
+CREDENTIAL_ERRORS: tuple[type[Permanent], ...] = (
+    AuthenticationFailed,
+    DecryptionFailed,
+    UnknownUser,
+    UnsupportedSecurityLevel,
+    AccessDenied,
+)

@@ -4,7 +4,7 @@ Owns cursors, the loop guard, bounds and what tooBig and genErr cost. Refuses me
 Every request also asks for scalars as non-repeaters, sysUpTime first, so that each answer carries the agent's own time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -34,6 +34,8 @@ class Walk:
     failed: dict[bytes, str] = field(default_factory=dict)  # column -> error-status that the device gives for it
     max_repetitions: int = 0  # what the device was found to bear
     round_trip_seconds: float = 0.0  # of the first answer
+    first_at: float = 0.0  # monotonic seconds of the first and the last answer
+    last_at: float = 0.0
 
     @property
     def indexes(self) -> list[tuple[int, ...]]:
@@ -49,10 +51,31 @@ class _Cursor:
     is_done: bool = False
 
 
+async def get_cells(session: SnmpSession, oids: Sequence[bytes]) -> tuple[dict[bytes, Cell], float]:
+    """GET of scalars: what the device has of them, and the round trip in seconds.
+
+    An object that the device refuses by an error-status (agents of v1 descent) costs only itself. Raises AgentError,
+    AccessDenied and what the session raises.
+    """
+    asked = list(oids)
+    while asked:
+        reply = await session.get(asked)
+        if not reply.error_status:
+            cells = {varbind.oid: Cell(varbind.tag, varbind.value) for varbind in reply.varbinds if varbind.tag not in EXCEPTIONS}
+            return cells, reply.round_trip_seconds
+        if reply.error_status == AUTHORIZATION_ERROR:
+            raise AccessDenied("the device's access control refuses this user or community (authorizationError)")
+        if not 1 <= reply.error_index <= len(asked):
+            raise AgentError(f"the device answers {_status_name(reply.error_status)} to a GET")
+        del asked[reply.error_index - 1]
+    return {}, reply.round_trip_seconds
+
+
 async def walk_columns(
     session: SnmpSession,
     columns: Sequence[bytes],
     *,
+    monotonic: Callable[[], float],
     scalars: Sequence[bytes] = (),
     max_repetitions: int = 20,
     max_rows: int = MAX_ROWS,
@@ -84,7 +107,7 @@ async def walk_columns(
         if reply.error_status:
             _drop_refused(walk, reply, group, len(scalars))
             continue
-        _take(walk, reply, scalars, group)
+        _take(walk, reply, scalars, monotonic())
         _advance(walk, reply.varbinds[len(scalars) :], group, last_index, max_rows)
     return walk
 
@@ -98,7 +121,7 @@ def _repetitions(walk: Walk, group: Sequence[_Cursor], scalars: int, expected_ro
 
 def _drop_refused(walk: Walk, reply: Reply, group: Sequence[_Cursor], scalars: int) -> None:
     """A column that the device refuses costs only itself; without a culprit the whole walk fails."""
-    status = ERROR_STATUS[reply.error_status] if reply.error_status < len(ERROR_STATUS) else str(reply.error_status)
+    status = _status_name(reply.error_status)
     if reply.error_status == AUTHORIZATION_ERROR:
         raise AccessDenied("the device's access control refuses this user or community (authorizationError)")
     position = reply.error_index - 1 - scalars
@@ -110,17 +133,17 @@ def _drop_refused(walk: Walk, reply: Reply, group: Sequence[_Cursor], scalars: i
         walk.failed[cursor.column] = status
 
 
-def _take(walk: Walk, reply: Reply, scalars: Sequence[bytes], group: Sequence[_Cursor]) -> None:
-    if len(reply.varbinds) <= len(scalars) and group:
+def _take(walk: Walk, reply: Reply, scalars: Sequence[bytes], now: float) -> None:
+    if len(reply.varbinds) <= len(scalars):
         raise UnreadableAnswer("the device answers a table walk without any variable")
     found = {
         asked: Cell(got.tag, got.value)
         for asked, got in zip(scalars, reply.varbinds, strict=False)
         if got.oid.startswith(asked) and got.tag not in EXCEPTIONS
     }
-    if not walk.round_trip_seconds:
-        walk.scalars, walk.round_trip_seconds = found, reply.round_trip_seconds
-    walk.last_scalars = found
+    if not walk.first_at:
+        walk.scalars, walk.round_trip_seconds, walk.first_at = found, reply.round_trip_seconds, now
+    walk.last_scalars, walk.last_at = found, now
 
 
 def _advance(
@@ -148,6 +171,10 @@ def _advance(
             raise WalkLooped(f"the device's table has more than {max_rows} rows")
         if last_index is not None and index >= last_index:
             cursor.is_done = True
+
+
+def _status_name(error_status: int) -> str:
+    return ERROR_STATUS[error_status] if 0 <= error_status < len(ERROR_STATUS) else f"error-status {error_status}"
 
 
 def _text(index: tuple[int, ...]) -> str:

@@ -1,0 +1,194 @@
+"""What changed at one device from poll to poll: readings to records and facts. Pure.
+
+Owns the poll before, the identity of ports and the conditions of ports. Refuses I/O, schedules, reachability.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from netmote.clock import NANOSECONDS_PER_SECOND
+from netmote.records.entity import Entity, EntityKind
+from netmote.records.fact import Fact
+from netmote.records.interface import INTERFACE_COUNTERS, InterfaceBatch, InvalidReason, OperStatus, is_link_fault
+from netmote.snmp.counters import TICKS_PER_SECOND, Epoch, classify, differences
+from netmote.snmp.identity import PortIdentities, PortNames, PortRow
+from netmote.snmp.reading import DeviceReading
+
+
+class DeviceHistory:
+    """The polls of one device. `observe` takes answered ones in order, `lost` stands for one that got no answer."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._identities = PortIdentities()
+        self._before: DeviceReading | None = None
+        self._names_before: dict[str, int] = {}
+        self._batch: InterfaceBatch | None = None  # the last one, whose ports a lost poll repeats
+        self._fault: dict[str, bool] = {}  # ports seen up (False) or announced down (True)
+        self.stale_rows: tuple[int, ...] = ()
+
+    @property
+    def source(self) -> str:
+        return f"snmp:{self._device}"
+
+    @property
+    def entity(self) -> Entity:
+        return Entity(EntityKind.DEVICE, self._device)
+
+    def port(self, name: str) -> Entity:
+        return Entity(EntityKind.INTERFACE, f"{self._device}/{name}")
+
+    def observe(self, now: DeviceReading) -> tuple[InterfaceBatch, tuple[Fact, ...]]:
+        """Differences to the poll before (all FIRST at the first one) and what is certain about the device now."""
+        before, self._before = self._before, now
+        epoch, seconds = classify(None if before is None else before.instant, now.instant)
+        names = self._identities.resolve(_rows(now), _moved(before, now))
+        self.stale_rows = names.stale
+        batch = self._difference(before, now, names, epoch, seconds)
+        facts = tuple(self._facts(now, names, epoch, batch))
+        self._names_before, self._batch = names.index_of, batch
+        return batch, facts
+
+    def lost(self, now_ns: int) -> InterfaceBatch | None:
+        """The ports as last seen, every difference LOST_POLL, for the time since the last batch; None before the first poll.
+
+        The next answered poll still gives the difference over the whole gap.
+        """
+        last = self._batch
+        if last is None or now_ns <= last.end_ns:
+            return None
+        self._batch = InterfaceBatch(
+            source=last.source,
+            start_ns=last.end_ns,
+            end_ns=now_ns,
+            device=last.device,
+            interfaces=last.interfaces,
+            duration_ns=now_ns - last.end_ns,
+            deltas=np.zeros_like(last.deltas),
+            invalid=np.where(last.invalid == InvalidReason.ABSENT, InvalidReason.ABSENT, InvalidReason.LOST_POLL).astype(
+                np.uint8
+            ),
+            if_index=last.if_index,
+            if_type=last.if_type,
+            if_high_speed=last.if_high_speed,
+            if_admin_status=np.zeros_like(last.if_admin_status),  # not known now
+            if_oper_status=np.zeros_like(last.if_oper_status),
+            if_alias=last.if_alias,
+        )
+        return self._batch
+
+    def _difference(
+        self, before: DeviceReading | None, now: DeviceReading, names: PortNames, epoch: Epoch, seconds: float
+    ) -> InterfaceBatch:
+        row_of = {int(index): row for row, index in enumerate(now.ports.if_index)}
+        ordered = sorted(names.index_of)
+        rows = np.array([row_of[names.index_of[name]] for name in ordered], np.intp)
+        later = now.counters.aligned(rows)
+        if before is None:
+            earlier = later
+        else:
+            earlier_row_of = {int(index): row for row, index in enumerate(before.ports.if_index)}
+            earlier = before.counters.aligned(
+                np.array([earlier_row_of.get(self._names_before.get(name, -1), -1) for name in ordered], np.intp)
+            )
+        deltas, invalid = differences(earlier, later, epoch, seconds)
+        moved = {renumbering.name for renumbering in names.renumbered}
+        if epoch in (Epoch.SAME, Epoch.UNTIMED, Epoch.AGENT_RESTART) and moved:
+            # Within one life of the counters another row means another set of counters under the same name.
+            is_moved = np.array([name in moved for name in ordered])
+            missing = np.isin(invalid, (InvalidReason.ABSENT, InvalidReason.MALFORMED))
+            invalid[is_moved[:, None] & ~missing] = InvalidReason.DISCONTINUITY
+            deltas[is_moved] = 0
+        duration_ns = round(seconds * NANOSECONDS_PER_SECOND)
+        end_ns = now.wall_ns
+        return InterfaceBatch(
+            source=self.source,
+            start_ns=end_ns if before is None else _start_ns(before, now),
+            end_ns=end_ns,
+            device=self.entity,
+            interfaces=tuple(self.port(name) for name in ordered),
+            duration_ns=duration_ns,
+            deltas=deltas,
+            invalid=invalid,
+            if_index=now.ports.if_index[rows],
+            if_type=later.if_type,
+            if_high_speed=later.if_high_speed,
+            if_admin_status=now.ports.if_admin_status[rows],
+            if_oper_status=now.ports.if_oper_status[rows],
+            if_alias=tuple(now.ports.if_alias[row] for row in rows),
+        )
+
+    def _facts(self, now: DeviceReading, names: PortNames, epoch: Epoch, batch: InterfaceBatch) -> Iterator[Fact]:
+        time_ns = now.wall_ns
+        if epoch is Epoch.REBOOT:
+            up_seconds = (now.instant.sys_up_time or 0) / TICKS_PER_SECOND
+            yield Fact(self.entity, "device_restarted", time_ns, up_seconds, {"sys_descr": now.system.sys_descr})
+        elif epoch is Epoch.AGENT_RESTART:
+            yield Fact(self.entity, "agent_restarted", time_ns, (now.instant.sys_up_time or 0) / TICKS_PER_SECOND)
+        for moved in names.renumbered:
+            annotations = {"earlier_if_index": str(moved.earlier), "if_index": str(moved.later)}
+            yield Fact(self.port(moved.name), "interface_renumbered", time_ns, float(moved.later), annotations)
+        for name in names.appeared:
+            yield Fact(self.port(name), "interface_appeared", time_ns, float(names.index_of[name]))
+        for name in names.vanished:
+            if self._fault.pop(name, False):
+                yield Fact(self.port(name), "interface_down", time_ns, 0.0, {"oper_status": "gone"})
+            yield Fact(self.port(name), "interface_vanished", time_ns)
+        for row, entity in enumerate(batch.interfaces):
+            reasons = set(batch.invalid[row].tolist()) & {InvalidReason.DISCONTINUITY, InvalidReason.DECREASED}
+            if reasons:
+                counters = [
+                    counter for counter, reason in zip(INTERFACE_COUNTERS, batch.invalid[row], strict=True) if reason in reasons
+                ]
+                annotations = {"reason": InvalidReason(min(reasons)).name.lower(), "counters": " ".join(counters)}
+                yield Fact(entity, "counter_discontinuity", time_ns, 1.0, annotations)
+            yield from self._link_facts(entity, batch, row, time_ns)
+
+    def _link_facts(self, entity: Entity, batch: InterfaceBatch, row: int, time_ns: int) -> Iterator[Fact]:
+        """`interface_down` begins only for a port that was seen up; it ends when the port is up or switched off.
+
+        A port up at its first poll ends it too: it may have begun before this process did.
+        """
+        name = entity.name.partition("/")[2]
+        was = self._fault.get(name)
+        oper_status = OperStatus(batch.if_oper_status[row])
+        is_fault = is_link_fault(int(batch.if_admin_status[row]), oper_status)
+        annotations = {"oper_status": oper_status.name.lower(), "if_alias": batch.if_alias[row]}
+        if is_fault and was is False:
+            self._fault[name] = True
+            yield Fact(entity, "interface_down", time_ns, 1.0, annotations)
+        elif is_fault is False and was is not False and (was or oper_status is OperStatus.UP):
+            self._fault[name] = False
+            yield Fact(entity, "interface_down", time_ns, 0.0, annotations)
+
+
+def _start_ns(before: DeviceReading, now: DeviceReading) -> int:
+    """The earlier poll by our clock; when the wall clock was stepped between, as long ago as the monotonic one says."""
+    elapsed_ns = round((now.instant.monotonic - before.instant.monotonic) * NANOSECONDS_PER_SECOND)
+    is_stepped = abs(now.wall_ns - before.wall_ns - elapsed_ns) > NANOSECONDS_PER_SECOND
+    return now.wall_ns - elapsed_ns if is_stepped else before.wall_ns
+
+
+def _rows(reading: DeviceReading) -> list[PortRow]:
+    ports = reading.ports
+    return [
+        PortRow(
+            if_index=int(ports.if_index[row]),
+            if_name=ports.if_name[row],
+            if_descr=ports.if_descr[row],
+            last_change=ports.if_last_change[row],
+            is_up=bool(ports.if_oper_status[row] == OperStatus.UP),
+        )
+        for row in range(len(ports.if_index))
+    ]
+
+
+def _moved(before: DeviceReading | None, now: DeviceReading) -> set[int]:
+    """The ifIndex of rows with a counter that is not what it was."""
+    if before is None or not len(before.ports.if_index):
+        return set()
+    row_of = {int(index): row for row, index in enumerate(before.ports.if_index)}
+    rows = np.array([row_of.get(int(index), -1) for index in now.ports.if_index], np.intp)
+    is_changed = (before.counters.aligned(rows).values != now.counters.values).any(axis=1) & (rows >= 0)
+    return set(now.ports.if_index[is_changed].tolist())

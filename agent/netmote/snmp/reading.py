@@ -1,0 +1,259 @@
+"""One poll of one device: scalars, then the counters of every port, as columns.
+
+Owns the learnt layout: which columns the device needs (64-bit, or 32-bit where it lacks them), its rows, how many repetitions
+it bears, and when names and types are read again. Refuses differences, facts, schedules.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netmote.clock import NANOSECONDS_PER_SECOND, Clock
+from netmote.records.interface import INTERFACE_COUNTERS
+from netmote.snmp import mib
+from netmote.snmp.counters import MALFORMED_BITS, NARROW, WIDE, CounterSample, Epoch, Instant, classify, high_speed
+from netmote.snmp.session import AgentError, SnmpSession
+from netmote.snmp.walk import Cell, Walk, get_cells, walk_columns
+
+# Names, types and speeds change seldom; every change of ifNumber, ifTableLastChange or of a row is noticed at once.
+REFRESH_SECONDS = 300.0
+
+_CYCLE_SCALARS = (mib.SYS_UP_TIME, mib.HR_SYSTEM_UPTIME, mib.IF_NUMBER, mib.IF_TABLE_LAST_CHANGE)
+_SYSTEM_SCALARS = (mib.SYS_DESCR, mib.SYS_OBJECT_ID, mib.SYS_NAME, mib.SYS_CONTACT, mib.SYS_LOCATION)
+_NAME_COLUMNS = ("ifName", "ifDescr", "ifAlias", "ifType", "ifSpeed", "ifHighSpeed", "ifLastChange")
+_STATE_COLUMNS = ("ifAdminStatus", "ifOperStatus", "ifCounterDiscontinuityTime")
+_UP_TIME_COLUMN = mib.SYS_UP_TIME[:-1]  # GETBULK non-repeaters are GETNEXT: without the instance
+_WIDE_COLUMNS = tuple(source.wide for source in mib.COUNTER_SOURCES if source.wide)
+_ONLY_NARROW = tuple(source.narrow for source in mib.COUNTER_SOURCES if source.narrow and not source.wide)
+_TWINS = tuple(source.narrow for source in mib.COUNTER_SOURCES if source.narrow and source.wide)
+_BITS = {mib.COUNTER32: NARROW, mib.COUNTER64: WIDE}
+_NO_CELL: Mapping[tuple[int, ...], Cell] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class SystemGroup:
+    """The system group of SNMPv2-MIB as text; "" where the device has none."""
+
+    sys_descr: str
+    sys_object_id: bytes  # OID content bytes
+    sys_name: str
+    sys_contact: str
+    sys_location: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PortTable:
+    """Names and states of all rows of ifTable, in the order of ifIndex."""
+
+    if_index: NDArray[np.int64]
+    if_name: tuple[str, ...]
+    if_descr: tuple[str, ...]
+    if_alias: tuple[str, ...]
+    if_admin_status: NDArray[np.uint8]
+    if_oper_status: NDArray[np.uint8]
+    if_last_change: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceReading:
+    """One answered poll. Rows of `counters` are those of `ports`."""
+
+    wall_ns: int  # UTC, when the counters were read
+    instant: Instant
+    round_trip_seconds: float  # of the first answer of the cycle
+    system: SystemGroup
+    ports: PortTable
+    counters: CounterSample
+    refused_columns: Mapping[str, str] = field(default_factory=dict)  # object name -> error-status
+
+
+@dataclass(slots=True)
+class _Layout:
+    """What was learnt of a device at its last whole walk."""
+
+    learnt_at: float
+    signature: tuple[int | None, int | None]  # ifNumber, ifTableLastChange
+    indexes: list[tuple[int, ...]]
+    names: Walk
+    twins: tuple[str, ...]  # 32-bit columns that at least one port needs
+    system: SystemGroup
+
+
+class DeviceReader:
+    """Reads one device, remembering its layout. Not safe for two reads at once."""
+
+    def __init__(self, *, clock: Clock, max_repetitions: int) -> None:
+        self._clock, self._max_repetitions = clock, max_repetitions
+        self._layout: _Layout | None = None
+        self._last: Instant | None = None
+
+    async def read(self, session: SnmpSession) -> DeviceReading:
+        """One cycle. Raises the errors of `session`, WalkLooped, AgentError (restarted during the walk)."""
+        scalars, round_trip = await get_cells(session, _CYCLE_SCALARS)
+        up_time = _number(scalars.get(mib.SYS_UP_TIME))
+        signature = (_number(scalars.get(mib.IF_NUMBER)), _number(scalars.get(mib.IF_TABLE_LAST_CHANGE)))
+        layout = self._layout
+        if layout is None or layout.signature != signature or self._is_stale(layout, up_time, round_trip):
+            layout = await self._learn(session, signature)
+        walk = await self._walk_counters(session, layout, is_whole=layout is not self._layout)
+        if layout is self._layout and walk.indexes != layout.indexes:  # a row came or went without the scalars saying so
+            layout = await self._learn(session, signature)
+            walk = await self._walk_counters(session, layout, is_whole=True)
+        instant = Instant(
+            monotonic=walk.first_at,
+            round_trip=walk.round_trip_seconds,
+            sys_up_time=_number(walk.scalars.get(_UP_TIME_COLUMN), default=up_time),
+            hr_system_uptime=_number(scalars.get(mib.HR_SYSTEM_UPTIME)),
+        )
+        self._check_same_life(instant, walk)
+        if layout is not self._layout:
+            layout.indexes, layout.twins = walk.indexes, _needed_twins(walk)
+            self._layout = layout
+        self._last = instant
+        ports, counters = _columns(walk, layout)
+        return DeviceReading(
+            wall_ns=self._clock.now_ns() - round((self._clock.monotonic() - walk.first_at) * NANOSECONDS_PER_SECOND),
+            instant=instant,
+            round_trip_seconds=round_trip,
+            system=layout.system,
+            ports=ports,
+            counters=counters,
+            refused_columns={name: walk.failed[column] for name, column in mib.COLUMN.items() if column in walk.failed},
+        )
+
+    def _is_stale(self, layout: _Layout, up_time: int | None, round_trip: float) -> bool:
+        now = Instant(self._clock.monotonic(), round_trip, up_time)
+        has_restarted = classify(self._last, now)[0] not in (Epoch.SAME, Epoch.UNTIMED)
+        return has_restarted or now.monotonic - layout.learnt_at >= REFRESH_SECONDS
+
+    async def _learn(self, session: SnmpSession, signature: tuple[int | None, int | None]) -> _Layout:
+        system, _ = await get_cells(session, _SYSTEM_SCALARS)
+        names = await self._walk(session, _NAME_COLUMNS)
+        return _Layout(
+            learnt_at=self._clock.monotonic(),
+            signature=signature,
+            indexes=names.indexes,
+            names=names,
+            twins=_TWINS,
+            system=SystemGroup(
+                sys_descr=_text(system.get(mib.SYS_DESCR)),
+                sys_object_id=system[mib.SYS_OBJECT_ID].value if mib.SYS_OBJECT_ID in system else b"",
+                sys_name=_text(system.get(mib.SYS_NAME)),
+                sys_contact=_text(system.get(mib.SYS_CONTACT)),
+                sys_location=_text(system.get(mib.SYS_LOCATION)),
+            ),
+        )
+
+    async def _walk_counters(self, session: SnmpSession, layout: _Layout, *, is_whole: bool) -> Walk:
+        columns = (*_WIDE_COLUMNS, *_ONLY_NARROW, *layout.twins, *_STATE_COLUMNS)
+        return await self._walk(session, columns, None if is_whole else layout)
+
+    async def _walk(self, session: SnmpSession, names: tuple[str, ...], layout: _Layout | None = None) -> Walk:
+        walk = await walk_columns(
+            session,
+            [mib.COLUMN[name] for name in names],
+            monotonic=self._clock.monotonic,
+            scalars=(_UP_TIME_COLUMN,),
+            max_repetitions=self._max_repetitions,
+            last_index=layout.indexes[-1] if layout and layout.indexes else None,
+            expected_rows=len(layout.indexes) if layout and layout.indexes else None,
+        )
+        self._max_repetitions = walk.max_repetitions
+        return walk
+
+    def _check_same_life(self, first: Instant, walk: Walk) -> None:
+        last = Instant(walk.last_at, 0.0, _number(walk.last_scalars.get(_UP_TIME_COLUMN), default=first.sys_up_time))
+        if first.sys_up_time is not None and classify(first, last)[0] is not Epoch.SAME:
+            raise AgentError("the agent restarted during the walk; its counters are of two lives")
+
+
+def _needed_twins(walk: Walk) -> tuple[str, ...]:
+    """The 32-bit columns without which some port would lack a counter."""
+    needed = []
+    for source in mib.COUNTER_SOURCES:
+        if not source.wide or not source.narrow:
+            continue
+        wide, narrow = walk.cells[mib.COLUMN[source.wide]], walk.cells.get(mib.COLUMN[source.narrow], _NO_CELL)
+        if any(not _is_usable(wide.get(index), cell) for index, cell in narrow.items()):
+            needed.append(source.narrow)
+    return tuple(needed)
+
+
+def _is_usable(wide: Cell | None, narrow: Cell | None) -> bool:
+    """Whether the 64-bit cell is the one to read: agents also leave it at 0 while its 32-bit twin counts."""
+    if wide is None or wide.tag not in _BITS:
+        return False
+    return narrow is None or narrow.tag not in _BITS or any(wide.value) or not any(narrow.value)
+
+
+def _columns(walk: Walk, layout: _Layout) -> tuple[PortTable, CounterSample]:
+    # A row is a port when a counter or state has it; a name alone (left over in ifXTable) is none. ifIndex is one arc.
+    indexes = [index for index in walk.indexes if len(index) == 1]
+    names = layout.names.cells
+    values = np.zeros((len(indexes), len(INTERFACE_COUNTERS)), np.uint64)
+    bits = np.zeros(values.shape, np.uint8)
+    for column, source in enumerate(mib.COUNTER_SOURCES):
+        wide = walk.cells.get(mib.COLUMN[source.wide], _NO_CELL) if source.wide else _NO_CELL
+        narrow = walk.cells.get(mib.COLUMN[source.narrow], _NO_CELL) if source.narrow else _NO_CELL
+        for row, index in enumerate(indexes):
+            wide_cell, narrow_cell = wide.get(index), narrow.get(index)
+            cell = wide_cell if narrow_cell is None or _is_usable(wide_cell, narrow_cell) else narrow_cell
+            if cell is None:
+                continue
+            width = _BITS.get(cell.tag, MALFORMED_BITS) if cell.value else MALFORMED_BITS
+            bits[row, column] = width
+            if width != MALFORMED_BITS:
+                values[row, column] = int.from_bytes(cell.value, "big") & ((1 << width) - 1)
+
+    def numbers(cells: Mapping[tuple[int, ...], Cell], default: int = 0) -> list[int]:
+        return [value if (value := _number(cells.get(index))) is not None else default for index in indexes]
+
+    def texts(name: str) -> tuple[str, ...]:
+        return tuple(_text(names[mib.COLUMN[name]].get(index)) for index in indexes)
+
+    speeds = [
+        high_speed(_number(names[mib.COLUMN["ifSpeed"]].get(index)), _number(names[mib.COLUMN["ifHighSpeed"]].get(index)))
+        for index in indexes
+    ]
+    ports = PortTable(
+        if_index=np.array([index[0] for index in indexes], np.int64),
+        if_name=texts("ifName"),
+        if_descr=texts("ifDescr"),
+        if_alias=texts("ifAlias"),
+        if_admin_status=_enumeration(numbers(walk.cells[mib.COLUMN["ifAdminStatus"]]), highest=3),
+        if_oper_status=_enumeration(numbers(walk.cells[mib.COLUMN["ifOperStatus"]]), highest=7),
+        if_last_change=tuple(numbers(names[mib.COLUMN["ifLastChange"]])),
+    )
+    counters = CounterSample(
+        values=values,
+        bits=bits,
+        discontinuity=np.array(numbers(walk.cells[mib.COLUMN["ifCounterDiscontinuityTime"]], default=-1), np.int64),
+        if_type=np.array(numbers(names[mib.COLUMN["ifType"]]), np.int64),
+        if_high_speed=np.array(speeds, np.int64),
+    )
+    return ports, counters
+
+
+def _enumeration(numbers: list[int], *, highest: int) -> NDArray[np.uint8]:
+    """Values of an enumeration; what the MIB does not name is 0, not known."""
+    return np.array([number if 0 < number <= highest else 0 for number in numbers], np.uint8)
+
+
+def _number(cell: Cell | None, *, default: int | None = None) -> int | None:
+    """The value of a 32-bit number, read as unsigned: agents encode the top bit both ways. `default` when it is none."""
+    if cell is None or not cell.value or cell.tag not in (mib.INTEGER, mib.GAUGE32, mib.TIME_TICKS, mib.COUNTER32):
+        return default
+    return int.from_bytes(cell.value, "big") & 0xFFFF_FFFF
+
+
+def _text(cell: Cell | None) -> str:
+    """A DisplayString as people read it: UTF-8, or Latin-1 where it is not; without padding and control characters."""
+    if cell is None or cell.tag != mib.OCTET_STRING:
+        return ""
+    try:
+        text = cell.value.decode()
+    except UnicodeDecodeError:
+        text = cell.value.decode("latin-1")
+    return "".join(character for character in text if character.isprintable()).strip()

@@ -1,0 +1,284 @@
+"""One polled device: its schedule, deadline, probation, and what it emits.
+
+Owns when a device is asked and what a failure means for the next time. Refuses what is read (`reading`), what it means
+(`history`) and whether the device is there (`reachability`). A poll that does not end within its interval is cut off; slots
+that passed meanwhile are skipped, never queued. From the second failure in a row the device is on probation: asked at growing
+distances, and when it was silent, one cheap question that is not repeated comes first.
+"""
+
+import asyncio
+import hashlib
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+from typing import Protocol
+
+from netmote.backoff import Backoff
+from netmote.clock import NANOSECONDS_PER_SECOND, Clock
+from netmote.errors import NetmoteError
+from netmote.records.batch import Batch
+from netmote.records.device import DeviceRecord
+from netmote.records.fact import Fact, FactBatch
+from netmote.snmp.config import TargetConfig
+from netmote.snmp.credentials import Credentials, SecretMissing, reveal_credentials
+from netmote.snmp.history import DeviceHistory
+from netmote.snmp.mib import SYS_UP_TIME
+from netmote.snmp.paced_session import PacedSession, SendWindow
+from netmote.snmp.reachability import FAILED_POLLS, DeviceState, Reachability
+from netmote.snmp.reading import DeviceReader, DeviceReading
+from netmote.snmp.session import CREDENTIAL_ERRORS, AddressUnknown, NetworkUnreachable, RequestTimedOut, SnmpSession
+
+log = logging.getLogger(__name__)
+
+# The first poll comes within this time whatever the interval, so that a long one does not leave a device unseen.
+FIRST_POLL_SECONDS = 10.0
+PROBATION_CAP_SECONDS = 60.0  # longest distance of polls on probation, unless the interval is longer
+_REOPEN_AFTER = 5  # failures after which name, secrets and socket are looked up again
+
+
+class Backend(Protocol):
+    """What opens sessions: pysnmp now, others beside it. `close` ends all of them."""
+
+    async def open(self, target: TargetConfig, credentials: Credentials) -> SnmpSession: ...
+
+    async def close(self) -> None: ...
+
+
+class PollOutcome(StrEnum):
+    """How a poll ended; the label of `snmp_polls_total`."""
+
+    ANSWERED = "answered"
+    TIMEOUT = "timeout"  # a request got no answer, or could not be sent
+    DEADLINE = "deadline"  # the poll did not end within its interval
+    REFUSED = "refused"  # the device answered what is of no use
+    CREDENTIALS = "credentials"  # the device refuses ours
+    SECRET = "secret"  # noqa: S105 - a secret is not there on our side
+    BUG = "bug"
+
+
+_OUTCOMES: tuple[tuple[tuple[type[NetmoteError], ...], PollOutcome], ...] = (
+    ((SecretMissing,), PollOutcome.SECRET),
+    ((RequestTimedOut, AddressUnknown, NetworkUnreachable), PollOutcome.TIMEOUT),
+    (CREDENTIAL_ERRORS, PollOutcome.CREDENTIALS),
+    ((NetmoteError,), PollOutcome.REFUSED),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """What `netmote status` shows of one device."""
+
+    name: str
+    address: str
+    state: DeviceState
+    is_on_probation: bool
+    last_success_age_seconds: float | None
+    last_error: str  # "<error>: <sentence>"; "" when the last poll was answered
+    round_trip_seconds: float | None
+    polls: dict[str, int]  # by outcome, and "skipped": slots that passed while a poll still ran
+    interfaces: int
+    stale_rows: int  # rows of ifTable that another row replaced
+    sys_descr: str
+
+    @property
+    def reason(self) -> str:
+        """Why it is not up."""
+        return self.last_error
+
+
+@dataclass(frozen=True, slots=True)
+class _Poll:
+    """One poll that ended."""
+
+    outcome: PollOutcome
+    reading: DeviceReading | None = None
+    error: Exception | None = None
+
+    @property
+    def reason(self) -> str:
+        return "" if self.error is None else f"{type(self.error).__name__}: {self.error}"
+
+
+class Target:
+    """Polls one device. Only cancellation ends `run`: a bug is logged, counted, and the device begun anew."""
+
+    def __init__(
+        self,
+        config: TargetConfig,
+        *,
+        interval: float,
+        backend: Backend,
+        window: SendWindow,
+        clock: Clock,
+        random: Random,
+        emit: Callable[[Batch], None],
+    ) -> None:
+        self.config = config
+        self._interval, self._backend, self._window, self._clock, self._emit = interval, backend, window, clock, emit
+        self._backoff = Backoff(base=interval, cap=max(interval, PROBATION_CAP_SECONDS), random=random, floor=interval / 2)
+        self._reachability = Reachability()
+        self._session: PacedSession | None = None
+        self._failures = 0  # in a row
+        self._polls: Counter[str] = Counter()
+        self._last: _Poll | None = None
+        self._last_success: float | None = None
+        self._last_reading: DeviceReading | None = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._reader = DeviceReader(clock=self._clock, max_repetitions=self.config.max_repetitions)
+        self._history = DeviceHistory(self.config.name)
+
+    async def run(self) -> None:
+        """Poll on schedule until cancelled."""
+        phase = schedule_phase(self.config.name)
+        start = self._clock.monotonic()
+        grid = start + phase * self._interval
+        slot = start + phase * min(self._interval, FIRST_POLL_SECONDS)
+        try:
+            while True:
+                await asyncio.sleep(max(0.0, slot - self._clock.monotonic()))
+                await self.poll()
+                now = self._clock.monotonic()
+                self._polls["skipped"] += int((now - slot) // self._interval)
+                slot = self._next_slot(grid, now)
+        finally:
+            await self._close_session()
+
+    def _next_slot(self, grid: float, now: float) -> float:
+        """The first slot of the grid after now, and on probation after the back-off."""
+        delay = self._backoff.next_delay() if self._failures >= FAILED_POLLS else 0.0
+        slot = grid + math.ceil((now + delay - grid) / self._interval) * self._interval
+        is_too_close = slot - now < min(1.0, self._interval / 2)  # after a late or first poll: it would tell nothing new
+        return slot + self._interval if is_too_close else slot
+
+    async def poll(self) -> PollOutcome:
+        """Ask the device once and emit what that gave: InterfaceBatch, FactBatch (when there are facts), DeviceRecord."""
+        began_ns, began = self._clock.now_ns(), self._clock.monotonic()
+        session = self._session
+        before = (session.requests, session.timeouts, session.answers) if session else (0, 0, 0)
+        poll = await self._attempt()
+        ended_ns = began_ns + round((self._clock.monotonic() - began) * NANOSECONDS_PER_SECOND)
+        session = session or self._session
+        after = (session.requests, session.timeouts, session.answers) if session else (0, 0, 0)
+        requests, timeouts, answers = (now - then for now, then in zip(after, before, strict=True))
+        unreachable = self._weigh(poll.outcome, has_answered=answers > 0)
+        facts = self._own_facts(poll, unreachable, ended_ns)
+        if poll.reading is None:
+            batch = self._history.lost(ended_ns)
+        else:
+            batch, found = self._history.observe(poll.reading)
+            facts.extend(found)
+            self._last_success, self._last_reading = self._clock.monotonic(), poll.reading
+        if batch is not None:
+            self._emit(batch)
+        if facts:
+            self._emit(FactBatch(self._history.source, began_ns, ended_ns, tuple(facts)))
+        self._emit(
+            DeviceRecord(
+                source=self._history.source,
+                start_ns=began_ns,
+                end_ns=ended_ns,
+                device=self._history.entity,
+                is_reachable=answers > 0 or poll.reading is not None,
+                round_trip_ns=None if poll.reading is None else round(poll.reading.round_trip_seconds * NANOSECONDS_PER_SECOND),
+                sys_up_time=None if poll.reading is None else poll.reading.instant.sys_up_time,
+                requests=requests,
+                timeouts=timeouts,
+            )
+        )
+        self._polls[poll.outcome] += 1
+        self._last = poll
+        await self._settle(poll.outcome)
+        return poll.outcome
+
+    async def _attempt(self) -> _Poll:
+        """Read the device; every failure becomes a value, so that one device never stops the others."""
+        try:
+            async with asyncio.timeout(self._interval):
+                return _Poll(PollOutcome.ANSWERED, await self._read())
+        except TimeoutError as error:
+            late = TimeoutError(f"the poll did not end within its interval of {self._interval:g} s")
+            late.__cause__ = error
+            return _Poll(PollOutcome.DEADLINE, error=late)
+        except NetmoteError as error:
+            return _Poll(next(outcome for kinds, outcome in _OUTCOMES if isinstance(error, kinds)), error=error)
+        except Exception as error:
+            log.exception("poll failed: a bug", extra={"component": "snmp", "device": self.config.name})
+            self._begin_anew()
+            return _Poll(PollOutcome.BUG, error=error)
+
+    async def _read(self) -> DeviceReading:
+        if self._session is None:
+            credentials = await asyncio.to_thread(reveal_credentials, self.config)
+            session = await self._backend.open(self.config, credentials)
+            self._session = PacedSession(session, self._window, retries=self.config.retries)
+        if self._reachability.silences >= FAILED_POLLS:
+            await self._session.get_once([SYS_UP_TIME])
+        return await self._reader.read(self._session)
+
+    def _weigh(self, outcome: PollOutcome, *, has_answered: bool) -> float | None:
+        """What the poll says of the device being there: the value of a `device_unreachable` fact, or None."""
+        match outcome:
+            case PollOutcome.ANSWERED:
+                return self._reachability.answered()
+            case PollOutcome.REFUSED | PollOutcome.CREDENTIALS:
+                return self._reachability.refused()
+            case PollOutcome.TIMEOUT | PollOutcome.DEADLINE:
+                return self._reachability.refused() if has_answered else self._reachability.silent()
+            case _:  # our own trouble says nothing of the device
+                return None
+
+    def _own_facts(self, poll: _Poll, unreachable: float | None, time_ns: int) -> list[Fact]:
+        facts = []
+        annotations = {"error": poll.reason} if poll.error else {}
+        if unreachable is not None:
+            facts.append(Fact(self._history.entity, "device_unreachable", time_ns, unreachable, annotations))
+        was_refused = self._last is not None and self._last.outcome is PollOutcome.CREDENTIALS
+        if poll.outcome is PollOutcome.CREDENTIALS and not was_refused:
+            facts.append(Fact(self._history.entity, "snmp_authentication_failure", time_ns, 1.0, annotations))
+        return facts
+
+    async def _settle(self, outcome: PollOutcome) -> None:
+        if outcome is PollOutcome.ANSWERED:
+            if self._failures:
+                log.info("device answers again", extra={"component": "snmp", "device": self.config.name})
+            self._failures = 0
+            self._backoff.succeeded()
+            return
+        self._failures += 1
+        if self._failures == FAILED_POLLS and self._last is not None:
+            log.warning("device on probation: %s", self._last.reason, extra={"component": "snmp", "device": self.config.name})
+        is_ours_to_mend = outcome in (PollOutcome.CREDENTIALS, PollOutcome.SECRET, PollOutcome.BUG)
+        if is_ours_to_mend or self._failures % _REOPEN_AFTER == 0:
+            await self._close_session()
+
+    async def _close_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def status(self) -> TargetStatus:
+        reading, last = self._last_reading, self._last
+        return TargetStatus(
+            name=self.config.name,
+            address=f"{self.config.address}:{self.config.port}",
+            state=self._reachability.state,
+            is_on_probation=self._failures >= FAILED_POLLS,
+            last_success_age_seconds=None if self._last_success is None else self._clock.monotonic() - self._last_success,
+            last_error="" if last is None else last.reason,
+            round_trip_seconds=None if reading is None else reading.round_trip_seconds,
+            polls={str(outcome): count for outcome, count in self._polls.items()},
+            interfaces=0 if reading is None else len(reading.ports.if_index) - len(self._history.stale_rows),
+            stale_rows=len(self._history.stale_rows),
+            sys_descr="" if reading is None else reading.system.sys_descr,
+        )
+
+
+def schedule_phase(name: str) -> float:
+    """Where in its interval a device is polled, 0 to 1: the same at every start, spread evenly over devices."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") / 2**64
