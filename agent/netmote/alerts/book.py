@@ -70,7 +70,8 @@ class AlertBook:
         merged = merge_findings(sorted(findings, key=self._order))
         self.counters.merged += len(findings) - len(merged)
         revisions: list[Alert] = []
-        for step in sorted([*merged, *cleared], key=self._order):
+        steps: list[Finding | Cleared] = [*merged, *cleared]
+        for step in sorted(steps, key=self._order):
             if isinstance(step, Cleared):
                 revisions.extend(self._clear(step))
             else:

@@ -41,13 +41,10 @@ class Inhibition:
         return _is_related(self.relation, source, target)
 
 
-_SCANS = frozenset({"vertical_scan", "horizontal_scan"})
-_SCAN_TAIL = frozenset({"failed_connections", "refused_connections", "unreachable_peers", "new_peers"})
-_SCANNED = frozenset({"scanned", "segment_vertical_scan", "segment_horizontal_scan"})
-_FLOODED = frozenset({"segment_syn_flood", "segment_udp_flood", "segment_icmp_flood"})
-_PORT_NOISE = frozenset(
-    {"interface_errors", "interface_discards", "interface_saturated", "duplex_mismatch", "unidirectional_link"}
-)
+_SCANS = ("vertical_scan", "horizontal_scan")
+_SCAN_TAIL = frozenset({"failed_connections", "beaconing_unanswered", "ping_sweep"})
+_SEGMENT_SCANS = frozenset({"segment_vertical_scan", "segment_horizontal_scan"})
+_PORT_NOISE = frozenset({"interface_errors", "interface_discards", "interface_saturated"})
 
 INHIBITIONS: tuple[Inhibition, ...] = (
     # A device that does not answer: whatever is said of it and its ports is old or follows from that.
@@ -56,20 +53,23 @@ INHIBITIONS: tuple[Inhibition, ...] = (
     Inhibition("device_restarted", Relation.OWNED, frozenset({"agent_restarted", "counter_discontinuity"})),
     Inhibition("interface_down", Relation.SAME, _PORT_NOISE),
     # A flood touches many ports or many hosts and fails mostly: it is neither a scan nor a misconfigured client.
-    Inhibition("syn_flood", Relation.SAME, _SCANS | _SCAN_TAIL | {"scanned"}),
-    Inhibition("syn_flood_source", Relation.SAME, _SCANS | _SCAN_TAIL),
-    Inhibition("segment_syn_flood", Relation.SAME, _SCANNED),
-    # A scan is one alert: at who scans, when that is a host of ours, else at who is scanned, else at the segment.
-    *(Inhibition(scan, Relation.SAME, _SCAN_TAIL | {"scanned"}) for scan in sorted(_SCANS)),
-    *(Inhibition(scan, Relation.PEER, frozenset({"scanned", "failed_connections"})) for scan in sorted(_SCANS)),
-    *(Inhibition(scan, Relation.SEGMENT, _SCANNED) for scan in (*sorted(_SCANS), "scanned", "syn_flood", "syn_flood_source")),
-    *(Inhibition(f"{kind}_flood", Relation.SEGMENT, _FLOODED) for kind in ("syn", "udp", "icmp")),
-    Inhibition("syn_flood_source", Relation.SEGMENT, _FLOODED),
+    Inhibition("syn_flood", Relation.SAME, frozenset({*_SCANS, "scanned", "brute_force_target"}) | _SCAN_TAIL),
+    Inhibition("syn_flood_source", Relation.SAME, frozenset({*_SCANS, "brute_force"}) | _SCAN_TAIL),
     Inhibition("syn_flood_source", Relation.PEER, frozenset({"syn_flood", "scanned"})),
-    # Brute force makes many short, partly refused connections.
-    Inhibition("ssh_brute_force", Relation.SAME, _SCAN_TAIL),
-    # Tunnelled names mostly fail to resolve.
-    Inhibition("dns_tunnel", Relation.SAME, frozenset({"dns_failures", "dns_burst"})),
+    Inhibition("segment_syn_flood", Relation.SAME, _SEGMENT_SCANS),
+    Inhibition("icmp_flood", Relation.SAME, frozenset({"icmp_tunnel", "ping_sweep"})),
+    # A scan is one alert: at who scans, when that is a host of ours, else at who is scanned, else at the segment.
+    *(Inhibition(scan, Relation.SAME, _SCAN_TAIL | {"scanned", "brute_force"}) for scan in _SCANS),
+    *(Inhibition(scan, Relation.PEER, frozenset({"scanned", "failed_connections"})) for scan in _SCANS),
+    *(Inhibition(name, Relation.SEGMENT, _SEGMENT_SCANS) for name in (*_SCANS, "scanned", "syn_flood", "syn_flood_source")),
+    *(Inhibition(name, Relation.SEGMENT, frozenset({"segment_syn_flood"})) for name in ("syn_flood", "syn_flood_source")),
+    Inhibition("icmp_flood", Relation.SEGMENT, frozenset({"segment_icmp_flood"})),
+    # Guessing passwords makes many short, partly refused connections. It is one alert: at who guesses, else at the target.
+    Inhibition("brute_force", Relation.SAME, frozenset({"failed_connections"})),
+    Inhibition("brute_force", Relation.PEER, frozenset({"brute_force_target"})),
+    # Names that carry data mostly do not resolve.
+    Inhibition("dns_tunnel", Relation.SAME, frozenset({"dns_failures"})),
+    Inhibition("beaconing_unanswered", Relation.SAME, frozenset({"beaconing"})),
 )
 
 

@@ -1,0 +1,239 @@
+"""Conditions, evaluated over all entities of a window at once, in three values: true, false and not known.
+
+Not known is what was not observed: a feature that is absent, a baseline that is not there yet, a ratio of nothing to nothing.
+The logic is Kleene's: `all` with one false part is false, `any` with one true part is true, whatever the rest.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netmote.records.entity import Entity
+from netmote.windows.vector import VectorBatch, WindowEvidence
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Usual:
+    """What is usual for each entity of a batch, in the units of its features; same shape as its values."""
+
+    center: Floats
+    sigma: Floats  # robust standard deviation; not known where it is not above 0
+    known: Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What a condition may look at: the windows, and what is known beside them."""
+
+    vectors: VectorBatch
+    usual: Usual | None = None
+    evidence: Callable[[Entity], WindowEvidence] | None = None
+
+    @cached_property
+    def _evidence_of(self) -> dict[int, WindowEvidence]:
+        return {}
+
+    def slices_on(self, row: int, ports: frozenset[int]) -> float:
+        """Flow slices of an entity on these responder ports. Only called where `evidence` is given."""
+        assert self.evidence is not None, "asked only where there is evidence"
+        known = self._evidence_of
+        if row not in known:
+            known[row] = self.evidence(self.vectors.entities[row])
+        return float(sum(slices for port, slices in known[row].top_ports if port in ports))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """One of three values for each entity: `holds` implies `known`."""
+
+    holds: Mask
+    known: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureValue:
+    """A feature."""
+
+    name: str
+    unit: str
+    column: int
+
+    is_costly = False
+
+    def read(self, frame: Frame, _wanted: Mask) -> tuple[Floats, Mask]:
+        return frame.vectors.values[:, self.column], frame.vectors.present[:, self.column]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowValue:
+    """`loss_ratio` or `coverage` of the window itself."""
+
+    name: str
+    unit: str = "1"
+
+    is_costly = False
+
+    def read(self, frame: Frame, _wanted: Mask) -> tuple[Floats, Mask]:
+        values: Floats = getattr(frame.vectors, self.name)
+        return values, np.ones(len(values), bool)
+
+
+@dataclass(frozen=True, slots=True)
+class RatioValue:
+    """The sum of some features divided by the sum of others; something to nothing is infinite, nothing to nothing not known."""
+
+    name: str
+    unit: str
+    above: tuple[int, ...]
+    below: tuple[int, ...]
+
+    is_costly = False
+
+    def read(self, frame: Frame, _wanted: Mask) -> tuple[Floats, Mask]:
+        values, present = frame.vectors.values, frame.vectors.present
+        upper, lower = values[:, self.above].sum(axis=1), values[:, self.below].sum(axis=1)
+        known = present[:, self.above + self.below].all(axis=1) & ~((upper == 0) & (lower == 0))
+        ratio = np.full(len(upper), np.inf)
+        np.divide(upper, lower, out=ratio, where=lower != 0)
+        return ratio, known
+
+
+@dataclass(frozen=True, slots=True)
+class PortValue:
+    """Flow slices on some responder ports, or their share in all slices (`flows` names the columns that add up to them)."""
+
+    name: str
+    unit: str
+    ports: frozenset[int]
+    flows: tuple[int, ...] = ()  # empty: the number itself
+
+    is_costly = True  # evidence is gathered only for entities of which all else holds
+
+    def read(self, frame: Frame, wanted: Mask) -> tuple[Floats, Mask]:
+        vectors = frame.vectors
+        slices = np.zeros(len(vectors.entities))
+        if frame.evidence is None:
+            return slices, np.zeros(len(slices), bool)
+        for row in np.flatnonzero(wanted):
+            slices[row] = frame.slices_on(int(row), self.ports)
+        if not self.flows:
+            return slices, wanted
+        seconds = (vectors.end_ns - vectors.start_ns) / 1e9
+        total = vectors.values[:, self.flows].sum(axis=1) * seconds
+        share = np.zeros(len(slices))
+        np.divide(slices, total, out=share, where=total > 0)
+        return np.minimum(share, 1.0), wanted & (total > 0)
+
+
+Value = FeatureValue | WindowValue | RatioValue | PortValue
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A value against its limits; all limits that are given must hold."""
+
+    value: Value
+    above: float | None = None
+    below: float | None = None
+    clear_below: float | None = None
+    clear_above: float | None = None
+    sigma: float | None = None
+
+    def evaluate(self, frame: Frame, raised: Mask, wanted: Mask) -> Truth:
+        values, known = self.value.read(frame, wanted)
+        holds = known.copy()
+        if self.above is not None:
+            up = values > self.above
+            holds &= up if self.clear_below is None else up | (raised & (values >= self.clear_below))
+        if self.below is not None:
+            down = values < self.below
+            holds &= down if self.clear_above is None else down | (raised & (values <= self.clear_above))
+        if self.sigma is not None:
+            distance, has_baseline = self._sigma(frame)
+            # Where another limit fails already, the answer is false whatever the baseline.
+            known = known & (has_baseline | ~holds)
+            holds &= has_baseline & (distance > self.sigma)
+        return Truth(holds, known)
+
+    def _sigma(self, frame: Frame) -> tuple[Floats, Mask]:
+        values = frame.vectors.values
+        if frame.usual is None or not isinstance(self.value, FeatureValue):
+            return np.zeros(len(values)), np.zeros(len(values), bool)
+        column = self.value.column
+        center, sigma = frame.usual.center[:, column], frame.usual.sigma[:, column]
+        has_baseline = frame.usual.known[:, column] & (sigma > 0)
+        distance = np.zeros(len(values))
+        np.divide(values[:, column] - center, sigma, out=distance, where=has_baseline)
+        return distance, has_baseline
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Every part holds. Costly parts are asked last and only where the others hold."""
+
+    parts: tuple["Node", ...]
+
+    def evaluate(self, frame: Frame, raised: Mask, wanted: Mask) -> Truth:
+        holds, known = np.ones(len(wanted), bool), np.ones(len(wanted), bool)
+        is_false = np.zeros(len(wanted), bool)
+        for part in sorted(self.parts, key=is_costly):
+            truth = part.evaluate(frame, raised, wanted & holds)
+            holds &= truth.holds
+            is_false |= truth.known & ~truth.holds
+            known &= truth.known
+        return Truth(holds, known | is_false)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """At least one part holds."""
+
+    parts: tuple["Node", ...]
+
+    def evaluate(self, frame: Frame, raised: Mask, wanted: Mask) -> Truth:
+        truths = [part.evaluate(frame, raised, wanted) for part in self.parts]
+        holds = np.logical_or.reduce([truth.holds for truth in truths])
+        return Truth(holds, holds | np.logical_and.reduce([truth.known for truth in truths]))
+
+
+@dataclass(frozen=True, slots=True)
+class NotOf:
+    """The part is known not to hold."""
+
+    part: "Node"
+
+    def evaluate(self, frame: Frame, raised: Mask, wanted: Mask) -> Truth:
+        truth = self.part.evaluate(frame, raised, wanted)
+        return Truth(truth.known & ~truth.holds, truth.known)
+
+
+Node = Comparison | AllOf | AnyOf | NotOf
+
+
+def is_costly(node: Node) -> bool:
+    """Whether evaluating it gathers evidence."""
+    match node:
+        case Comparison(value=value):
+            return value.is_costly
+        case NotOf(part=part):
+            return is_costly(part)
+        case AllOf(parts=parts) | AnyOf(parts=parts):
+            return any(is_costly(part) for part in parts)
+
+
+def comparisons(node: Node) -> Iterator[Comparison]:
+    """The comparisons that can drive a finding, in the order written: those under `not` only hinder one."""
+    match node:
+        case Comparison():
+            yield node
+        case AllOf(parts=parts) | AnyOf(parts=parts):
+            for part in parts:
+                yield from comparisons(part)
+        case NotOf():
+            return
