@@ -18,9 +18,8 @@ def uncommented(text: str) -> str:
     lines = []
     for line in text.splitlines():
         match = re.fullmatch(r"(\s*)# (\w+): (.*)", line)
-        if match and match[2] not in NOT_DEFAULTS:
-            line = f"{match[1]}{match[2]}: {match[3]}"
-        lines.append(line)
+        is_default = match and match[2] not in NOT_DEFAULTS
+        lines.append(f"{match[1]}{match[2]}: {match[3]}" if is_default else line)
     return "\n".join(lines)
 
 

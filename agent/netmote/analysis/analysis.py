@@ -11,6 +11,7 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from netmote.alerts.alert import Alert, Silence
 from netmote.alerts.book import AlertBook
@@ -96,7 +97,8 @@ class Analysis:
         scores: list[ScoreBatch] = []
         alerts: list[Alert] = []
         for window in vectors:
-            batch_scores, findings = self.scoring.evaluate(window, self.rules.evaluate(window))
+            ruled = self.rules.evaluate(window, evidence=partial(self.windows.evidence, end_ns=window.end_ns))
+            batch_scores, findings = self.scoring.evaluate(window, ruled)
             scores.extend(batch_scores)
             alerts.extend(self._announce(window.end_ns, findings))
         if event_time_ns is not None:
@@ -106,7 +108,7 @@ class Analysis:
 
     def _announce(self, event_time_ns: int, findings: Sequence[Finding], cleared: Sequence[Cleared] = ()) -> tuple[Alert, ...]:
         self.event_time_ns = max(self.event_time_ns, event_time_ns)
-        with_evidence = [replace(finding, evidence=self.windows.evidence(finding.entity)) for finding in findings]
+        with_evidence = [replace(finding, evidence=self.windows.evidence(finding.entity, finding.end_ns)) for finding in findings]
         return self.book.update(event_time_ns, with_evidence, cleared)
 
 

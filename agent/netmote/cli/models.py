@@ -1,5 +1,6 @@
 """`netmote models`: the bundles, which of them is active, and why one was refused."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -31,11 +32,11 @@ def list_bundles(config: ConfigOption = None, json_lines: JsonOption = False) ->
             typer.echo(json.dumps(_record(bundle)))
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("name", "version", "state", "schema", "size", "load", "reason"):
+    for heading in ("name", "version", "state", "runtime", "bytes", "load ms", "reason"):
         table.add_column(heading)
     for bundle in bundles:
         record = _record(bundle)
-        table.add_row(*(str(record[key]) for key in ("name", "version", "state", "schema", "size_bytes", "load_ms", "reason")))
+        table.add_row(*(str(record[key]) for key in ("name", "version", "state", "runtime", "size_bytes", "load_ms", "reason")))
     Console().print(table)
 
 
@@ -60,16 +61,14 @@ def show_bundle(
         typer.echo(f"no bundle {name!r} in the configured directories", err=True)
         raise typer.Exit(1)
     for bundle in found:
-        manifest = (
-            yaml.safe_load((bundle.path / "manifest.yaml").read_text()) if (bundle.path / "manifest.yaml").is_file() else {}
-        )
+        manifest = bundle.manifest.model_dump(mode="json", by_alias=True) if bundle.manifest else {}
         if json_lines:
             typer.echo(json.dumps({**_record(bundle), "manifest": manifest}, default=str))
             continue
         console = Console()
         console.print(f"[bold]{bundle.name}[/] {bundle.version}  {bundle.state}  {bundle.reason or ''}")
         console.print(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True), markup=False)
-        card = bundle.path / "MODEL_CARD.md"
+        card = Path(bundle.path) / "MODEL_CARD.md"
         if card.is_file():
             console.print(Markdown(card.read_text()))
 
@@ -87,9 +86,9 @@ def _record(bundle: Any) -> dict[str, Any]:
         "name": bundle.name,
         "version": bundle.version,
         "state": bundle.state,
-        "reason": bundle.reason or "",
-        "schema": bundle.schema,
-        "path": str(bundle.path),
-        "size_bytes": bundle.size_bytes,
-        "load_ms": round(bundle.load_ms, 1) if bundle.load_ms is not None else "",
+        "reason": f"{bundle.reason}: {bundle.detail}" if bundle.detail else bundle.reason,
+        "runtime": bundle.runtime,
+        "path": bundle.path,
+        "size_bytes": bundle.size,
+        "load_ms": round(bundle.load_ms, 1),
     }

@@ -48,7 +48,6 @@ class ReplayOutput:
             f"{capture}: {summary.packets:,} packets, {summary.metered:,} metered, {sum(summary.undecodable.values()):,} not decodable"
             + (f" ({undecodable})" if undecodable else "")
             + f"; {summary.windows:,} windows, {summary.alerts:,} alerts"
-            + (f"; {summary.damage}" if summary.damage else "")
         )
 
     def refused(self, capture: Path, reason: str) -> None:

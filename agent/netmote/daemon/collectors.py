@@ -16,6 +16,7 @@ from netmote.errors import Unavailable
 from netmote.host.collector import HostCollector
 from netmote.records.batch import Batch
 from netmote.snmp.collector import SnmpCollector
+from netmote.snmp.target import TargetStatus
 from netmote.telemetry.health import Health, Level
 
 log = logging.getLogger(__name__)
@@ -105,6 +106,10 @@ class Collectors:
         if config.snmp.targets:
             self.snmp = SnmpCollector(config.snmp, clock=self._clock, random=self._random, emit=self._emit)
             self._launch(group, "snmp", "snmp", self.snmp.run)
+
+    def snmp_status(self, name: str) -> TargetStatus | None:
+        """How the poller sees one device; None while it does not."""
+        return None if self.snmp is None else self.snmp.target_status(name)
 
     def _start_host(self, group: asyncio.TaskGroup, config: Config) -> None:
         self.host = HostCollector(config.host, sensor=self._sensor, state_dir=self._state_dir, clock=self._clock, emit=self._emit)

@@ -7,8 +7,8 @@ from netmote.sinks.sink import Sink
 from netmote.sinks.webhook.sink import WebhookSink
 
 
-def build_sink(config: SinkConfig, *, sensor: str) -> Sink:
+def build_sink(config: SinkConfig) -> Sink:
     """The sink of this configuration, not opened."""
     if isinstance(config, JournalConfig):
         return JournalSink(config)
-    return WebhookSink(config, sensor=sensor)
+    return WebhookSink(config)

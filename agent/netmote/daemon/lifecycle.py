@@ -118,8 +118,8 @@ class Daemon:
             await self.store.close()
 
     async def _start(self, group: asyncio.TaskGroup) -> None:
-        self._start_delivery(self.config)
-        self._start_leg("analysis", lambda: self.analyse.run(), Level.COLLECT)
+        await self._start_delivery(self.config)
+        self._start_leg("analysis", self._run_analysis, Level.COLLECT)
         self._start_leg("ingest", self.ingest.run, Level.LEDGER)
         for name, run in (("maintenance", self._maintain), ("survey", self.survey.run), ("loop_probe", self._probe_loop)):
             self._start_leg(name, run, Level.FULL)
@@ -185,7 +185,7 @@ class Daemon:
             set_up_logging(new.log)
         if "sinks" in parts:
             await self._stop_delivery(deadline=_DELIVER_SECONDS)
-            self._start_delivery(new)
+            await self._start_delivery(new)
         if "web" in parts:
             await self._close_page()
             await self._open_page(new)
@@ -198,7 +198,7 @@ class Daemon:
         old.close()
         self._analyse = new
         await new.recover()
-        self._start_leg("analysis", lambda: self.analyse.run(), Level.COLLECT)
+        self._start_leg("analysis", self._run_analysis, Level.COLLECT)
 
     async def _shut_down(self) -> None:
         self.notify.stopping()
@@ -229,7 +229,9 @@ class Daemon:
         self.bundles = assembled.bundles
         active = [bundle for bundle in assembled.bundles if bundle.state == "active"]
         refused = [
-            f"{bundle.name} {bundle.version}: {bundle.reason}" for bundle in assembled.bundles if bundle.state == "refused"
+            f"{bundle.name} {bundle.version}: {bundle.reason} {bundle.detail}".rstrip()
+            for bundle in assembled.bundles
+            if bundle.state == "refused"
         ]
         if not active:
             self.health.degrade("models", Level.RULES, "no usable model" + "".join(f"; {text}" for text in refused))
@@ -250,6 +252,9 @@ class Daemon:
             metrics=self.metrics,
         )
 
+    async def _run_analysis(self) -> None:
+        await self.analyse.run()
+
     def _hand_on(self, observed: Any) -> None:
         self.survey.note(observed.batches)
         self.analyse.put(observed)
@@ -259,10 +264,19 @@ class Daemon:
             deliver.wake()
         self.survey.note_alerts(rows)
 
-    def _start_delivery(self, config: Config) -> None:
+    async def _start_delivery(self, config: Config) -> None:
+        for sink in config.sinks:
+            # Before anything can be committed: a sink's books begin at the ledger's tail.
+            await self.store.register_sink(sink.name)
+        names = {sink.name for sink in config.sinks}
+        for books in await self.store.outbox():
+            if books.sink not in names and books.queued:
+                log.warning(
+                    "%d alerts wait for a sink that is not configured", books.queued, extra={"component": f"sink:{books.sink}"}
+                )
         self.delivers = [
             Deliver(
-                build_sink(sink, sensor=self.sensor),
+                build_sink(sink),
                 self.store,
                 batch_limit=sink.batch_size,
                 clock=self.clock,

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 
 from netmote.capture.config import CaptureConfig
+from netmote.capture.pcapng_writer import PcapngWriter
 from netmote.capture.ring import InterfaceGone, Ring
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
 from netmote.errors import Unavailable
@@ -37,7 +38,7 @@ class Observation:
         sensor: str,
         clock: Clock,
         emit: Callable[[Batch], None],
-        noted: Callable[[str], None],
+        noted: Callable[[str], object],
     ) -> None:
         self.interface = interface
         self.source = f"capture:{interface}"
@@ -59,10 +60,13 @@ class Observation:
             if not failure.done():
                 failure.set_result(None) if error is None else failure.set_exception(error)
 
+        def hand_over(batch: Batch) -> None:
+            loop.call_soon_threadsafe(self._emit, batch)
+
         def work() -> None:
             error: BaseException | None = None
             try:
-                self._work(lambda batch: loop.call_soon_threadsafe(self._emit, batch), loop)
+                self._work(hand_over, loop)
             except Exception as raised:  # noqa: BLE001 (handed to the supervisor, which logs and restarts)
                 error = raised
             loop.call_soon_threadsafe(finished, error)
@@ -80,7 +84,7 @@ class Observation:
         is_gone = False
         while not self._stop.is_set():
             try:
-                ring = Ring(self.interface, ring_size=self._capture.ring_size, promiscuous=self._capture.promiscuous)
+                ring = self._open_ring()
             except InterfaceGone:
                 if not is_gone:
                     is_gone = True
@@ -99,6 +103,15 @@ class Observation:
             finally:
                 self.has_ring = False
                 ring.close()
+
+    def _open_ring(self) -> Ring:
+        ring = Ring(self.interface, ring_size=self._capture.ring_size, promiscuous=self._capture.promiscuous)
+        if self._capture.tee_dir is not None:
+            self._capture.tee_dir.mkdir(parents=True, exist_ok=True)
+            path = self._capture.tee_dir / f"{self.interface}-{self._clock.now_ns()}.pcapng"
+            limit = self._capture.tee_size
+            ring.tee = PcapngWriter(path, interface=self.interface, link_type=ring.link_type, limit_bytes=limit)
+        return ring
 
     def _meter_ring(self, ring: Ring, emit: Callable[[Batch], None]) -> None:
         meter = FlowMeter(
@@ -134,5 +147,3 @@ def refuse_if_unavailable(interface: str, capture: CaptureConfig) -> None:
         Ring(interface, ring_size=capture.ring_size, promiscuous=False).close()
     except InterfaceGone:
         return
-    except Unavailable:
-        raise

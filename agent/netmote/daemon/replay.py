@@ -8,11 +8,16 @@ from typing import Any
 
 from netmote.analysis.assembly import assemble
 from netmote.analysis.outcome import Outcome
-from netmote.capture.pcap_file import CaptureFile
+from netmote.capture.pcap_file import read_capture
 from netmote.clock import NANOSECONDS_PER_SECOND
 from netmote.daemon.config import Config
+from netmote.daemon.observation import IDLE_MARGIN_NS
+from netmote.errors import Permanent
 from netmote.metering.flow_meter import FlowMeter
 from netmote.records.flow import FlowBatch
+
+# Bound on the meters of one file; each allocates its flow table.
+MAX_INTERFACES = 64
 
 
 @dataclass
@@ -26,7 +31,6 @@ class ReplaySummary:
     slices: int = 0
     windows: int = 0
     alerts: int = 0
-    damage: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -51,7 +55,7 @@ def replay_capture(
         if step:
             outcome(step)
 
-    for batch in flow_batches(capture, config, interface=interface, advanced=advanced, summary=summary):
+    for batch in flow_batches(capture, config, interface=interface, advanced=advanced):
         _count(summary, batch)
         take(analysis.observe(batch))
     take(analysis.finish())
@@ -64,10 +68,32 @@ def flow_batches(
     *,
     interface: str,
     advanced: Callable[[int], None] = lambda _packets: None,
-    summary: ReplaySummary | None = None,
 ) -> Iterator[FlowBatch]:
-    """The panes of a file, metered as the daemon meters that interface."""
-    meter = FlowMeter(
+    """The panes of a file, metered as the daemon meters its interfaces: one meter each, where the file names several.
+
+    `interface` names what the file leaves unnamed. An interface without packets is moved on by the others' event time, as the
+    clock moves it on live.
+    """
+    meters: dict[str, FlowMeter] = {}
+    for packets in read_capture(capture):
+        advanced(packets.received)
+        name = packets.interface or interface
+        if name not in meters:
+            if len(meters) >= MAX_INTERFACES:
+                raise Permanent(f"{capture}: names more than {MAX_INTERFACES} interfaces")
+            meters[name] = _meter(name, config)
+        yield from meters[name].meter(packets, dropped=packets.dropped)
+        if len(meters) > 1 and len(packets):
+            reached = int(packets.timestamp_ns.max()) - IDLE_MARGIN_NS
+            for other in meters.values():
+                if other is not meters[name]:
+                    yield from other.advance(reached)
+    for meter in meters.values():
+        yield from meter.flush()
+
+
+def _meter(interface: str, config: Config) -> FlowMeter:
+    return FlowMeter(
         source=f"capture:{interface}",
         interface=interface,
         max_flows=config.metering.max_flows,
@@ -75,13 +101,6 @@ def flow_batches(
         idle_timeout_ns=round(config.metering.idle_timeout * NANOSECONDS_PER_SECOND),
         when_full=config.metering.when_full,
     )
-    with CaptureFile(capture) as packets_of:
-        for packets in packets_of:
-            advanced(len(packets))
-            yield from meter.meter(packets)
-        if summary is not None:
-            summary.damage = packets_of.damage
-    yield from meter.flush()
 
 
 def _count(summary: ReplaySummary, batch: FlowBatch) -> None:

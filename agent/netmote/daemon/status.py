@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import psutil
 
@@ -59,7 +59,7 @@ class Survey:
         self._alerts_changed = True
         for row in rows:
             before = AlertState.FIRING if row.alert.revision > 1 else AlertState.INACTIVE
-            self._daemon.metrics.alert_transitions_total.inc(**{"from": before.value, "to": row.alert.state.value})
+            self._daemon.metrics.alert_transitions_total.inc(1, **{"from": before.value, "to": row.alert.state.value})
 
     def note_store(self, statistics: StoreStatistics) -> None:
         """Keep the latest figures of the disk."""
@@ -104,10 +104,7 @@ class Survey:
             devices=self._devices(),
             interfaces=self.tallies.ports.get(Entity(EntityKind.DEVICE, daemon.sensor), ()),
             drops=self._drops(),
-            models=tuple(
-                ModelStatus(b.name, b.version, "active" if b.state == "active" else "refused", b.reason or "", b.schema)
-                for b in daemon.bundles
-            ),
+            models=self._models(),
             learning=self._learning(),
             alerts=tuple(alert_summary(row.alert) for row in alerts),
             alerts_firing=self._firing,
@@ -189,8 +186,24 @@ class Survey:
         return dict(sorted(drops.items()))
 
     def _learning(self) -> LearningStatus:
-        states = self._daemon.analyse.analysis.scoring.status()
-        return LearningStatus(cold=states.cold, learning=states.learning, armed=states.armed)
+        detectors = self._daemon.analyse.analysis.scoring.status()
+        return LearningStatus(
+            cold=sum(each.cold for each in detectors),
+            learning=sum(each.learning for each in detectors),
+            armed=sum(each.armed for each in detectors),
+        )
+
+    def _models(self) -> tuple[ModelStatus, ...]:
+        failures = self._daemon.analyse.analysis.scoring.failures
+        models = []
+        for bundle in self._daemon.bundles:
+            state: Literal["active", "refused", "idle"] = "idle" if bundle.state == "standby" else bundle.state
+            reason = f"{bundle.reason}: {bundle.detail}" if bundle.detail else bundle.reason
+            if bundle.state == "active" and bundle.name in failures:
+                state, reason = "refused", f"out of use: {failures[bundle.name]}"
+            schema = bundle.manifest.feature_schema.name if bundle.manifest else ""
+            models.append(ModelStatus(bundle.name, bundle.version, state, reason, schema))
+        return tuple(models)
 
     def _sinks(self) -> list[SinkStatus]:
         sinks = []
@@ -230,7 +243,7 @@ class Survey:
         metrics.alerts.set(self._firing, state="firing")
         for observation in daemon.collectors.observations:
             if observation.meter is not None:
-                metrics.flow_cache_entries.set(observation.meter.flows, collector=observation.source)
+                metrics.flow_cache_entries.set(observation.meter.flows_held, collector=observation.source)
         for sink, outbox in self._outbox.items():
             metrics.outbox_entries.set(outbox.queued, sink=sink)
             metrics.outbox_oldest_age_seconds.set(outbox.oldest_age_seconds or 0.0, sink=sink)

@@ -1,0 +1,99 @@
+"""Writes the configuration reference from the models: `python packaging/generate_reference.py docs/configuration.md`."""
+
+import sys
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from netmote.config.section import Section
+from netmote.daemon.config import Config
+
+HEADER = """# Configuration reference
+
+Generated from the configuration models by `make docs`; do not edit. The commented sample is `config/netmote.yaml`.
+An empty document is valid: every key has a default unless it says *required*.
+
+"""
+
+
+def reference() -> str:
+    """The page, Markdown."""
+    lines = [HEADER.rstrip(), ""]
+    _section(lines, Config, "the document", level=2)
+    return "\n".join(lines) + "\n"
+
+
+def _section(lines: list[str], model: type[BaseModel], title: str, *, level: int) -> None:
+    lines += [f"{'#' * level} {title}", "", (model.__doc__ or "").strip().splitlines()[0], ""]
+    nested: list[tuple[str, type[BaseModel]]] = []
+    lines += ["| key | kind | default | meaning |", "| --- | --- | --- | --- |"]
+    for name, field in model.model_fields.items():
+        inner = _models(field.annotation)
+        nested += [(f"{name}" if len(inner) == 1 else f"{name} ({_tag(each)})", each) for each in inner]
+        meaning = (field.description or "").replace("\n", " ").replace("|", "\\|")
+        lines.append(f"| `{name}` | {_kind(field)} | {_default(model, name, field)} | {meaning} |")
+    lines.append("")
+    for name, inner_model in nested:
+        path = name if title == "the document" else f"{title}.{name}"
+        _section(lines, inner_model, path, level=level + 1 if level < 4 else level)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in typing.get_args(annotation) for model in _models(argument)]
+
+
+def _tag(model: type[BaseModel]) -> str:
+    field = model.model_fields.get("type")
+    return str(typing.get_args(field.annotation)[0]) if field else model.__name__
+
+
+def _kind(field: FieldInfo) -> str:
+    text = _annotation(field.annotation, field.metadata)
+    bounds = [f"{word} {getattr(m, name):g}" for m in field.metadata for name, word in _BOUNDS.items() if hasattr(m, name)]
+    return text + (f", {', '.join(bounds)}" if bounds else "")
+
+
+_BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+
+
+def _annotation(annotation: Any, metadata: list[Any]) -> str:
+    validators = {getattr(getattr(m, "func", None), "__name__", "") for m in metadata}
+    for name, word in (("duration_seconds", "duration"), ("size_bytes", "size"), ("_secret_reference", "secret reference")):
+        if name in validators:
+            return word
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _annotation(arguments[0], list(arguments[1:]))
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_annotation(a, []) for a in arguments if a is not type(None)))
+    if origin in (tuple, list):
+        return f"list of {_annotation(arguments[0], [])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "section"
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path"}
+    return names.get(annotation, getattr(annotation, "__name__", str(annotation)).replace("IPv4Network", "network").replace("IPv6Network", "network"))
+
+
+def _default(model: type[BaseModel], name: str, field: FieldInfo) -> str:
+    if field.is_required():
+        return "*required*"
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, Section):
+        return "see below"
+    if default is None:
+        return "unset"
+    dumped = model.model_construct(**{name: default}).model_dump(mode="json", include={name})[name]
+    return f"`{yaml.safe_dump(dumped, default_flow_style=True, width=10_000).removesuffix(chr(10)).removesuffix('...').strip()}`"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(reference())
