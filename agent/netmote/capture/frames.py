@@ -26,8 +26,10 @@ class Frames:
     wire_length: NDArray[np.uint32]  # (n,) bytes that were on the wire
     timestamp_ns: NDArray[np.int64]  # (n,) UTC
     link_type: int
+    # A tag the kernel took out of the frame: `wire_length` counts its four bytes, `captured` does not.
     is_tagged: NDArray[np.bool_] | None = None  # (n,) the kernel took an outer VLAN tag out of the frame
     tag_control: NDArray[np.uint16] | None = None  # (n,) that tag's TCI (IEEE 802.1Q section 9.6)
+    tag_protocol: NDArray[np.uint16] | None = None  # (n,) its TPID
 
     def __len__(self) -> int:
         return len(self.offset)

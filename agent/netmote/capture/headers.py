@@ -40,9 +40,10 @@ def decode(frames: Frames, interface: str, *, dropped: int = 0) -> PacketColumns
     if frames.link_type in SUPPORTED:
         network = network_layer(frames)
         before = network.offset - frames.offset
-        datagrams = Datagrams(
-            frames.buffer, network.ether_type, network.offset, frames.captured - before, frames.wire_length.astype("i8") - before
-        )
+        wire = frames.wire_length.astype("i8") - before
+        if frames.is_tagged is not None:
+            wire -= 4 * frames.is_tagged
+        datagrams = Datagrams(frames.buffer, network.ether_type, network.offset, frames.captured - before, wire)
         for first in range(0, count, _CACHED):
             _decode_plain(datagrams, columns, slice(first, min(first + _CACHED, count)))
         odd = np.flatnonzero(columns.flow_class == 0)

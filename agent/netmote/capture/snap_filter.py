@@ -1,0 +1,93 @@
+"""The classic BPF program that tells the kernel how many bytes of each packet to keep. It drops nothing.
+
+Plain packets keep `PLAIN` bytes, so that every ring record has one size; packets whose headers go on (IPv4 options, IPv6 extension
+headers, VLAN tags inside the frame, SNAP) and DNS messages keep `LONG`. A flat length would cut extension headers and merge flows.
+"""
+
+import ctypes
+import socket
+import struct
+
+PLAIN_BYTES = 69  # 14 Ethernet + 40 IPv6 + 14 TCP up to its control bits, and one: see `ring` on the record size
+LONG_BYTES = 366  # 14 Ethernet + 8 tags + 60 IPv4 + 8 UDP + 12 DNS + 255 name, and a little
+SO_ATTACH_FILTER = 26  # asm-generic/socket.h
+# Opcodes of linux/filter.h: load word length, half word and byte; jump if equal, greater or equal, any bit set; return.
+_LD_LEN, _LD_H, _LD_B, _JEQ, _JGE, _JSET, _RET = 0x80, 0x28, 0x30, 0x15, 0x35, 0x45, 0x06
+_TCP, _UDP, _ICMPV6, _SCTP, _DNS = 6, 17, 58, 132, 53
+
+
+class _Program:
+    """Instructions with named targets; a load outside the packet would drop it, so the length is asked first."""
+
+    def __init__(self) -> None:
+        self._code: list[tuple[int, int, str | None, str | None]] = []
+        self._labels: dict[str, int] = {}
+
+    def label(self, name: str) -> None:
+        self._labels[name] = len(self._code)
+
+    def load(self, opcode: int, offset: int = 0) -> None:
+        self._code.append((opcode, offset, None, None))
+
+    def jump(self, opcode: int, value: int, *, then: str | None = None, otherwise: str | None = None) -> None:
+        self._code.append((opcode, value, then, otherwise))
+
+    def keep(self, count: int) -> None:
+        self._code.append((_RET, count, None, None))
+
+    def assemble(self) -> bytes:
+        lines = []
+        for number, (opcode, value, then, otherwise) in enumerate(self._code):
+            to = [0 if name is None else self._labels[name] - number - 1 for name in (then, otherwise)]
+            lines.append(struct.pack("HBBI", opcode, to[0], to[1], value))
+        return b"".join(lines)
+
+
+def snap_program(*, link_header: int) -> bytes:
+    """The program for frames with an Ethernet header (14) or none (0: raw IP)."""
+    plain = PLAIN_BYTES - 14 + link_header
+    program = _Program()
+    program.load(_LD_LEN)
+    program.jump(_JGE, link_header + 44, otherwise="long")  # shorter packets are kept whole by any length
+    if link_header:
+        program.load(_LD_H, 12)
+        program.jump(_JEQ, 0x0800, then="ipv4")
+        program.jump(_JEQ, 0x86DD, then="ipv6")
+        for tag in (0x8100, 0x88A8, 0x9100):
+            program.jump(_JEQ, tag, then="long")
+        program.jump(_JGE, 0x0600, then="plain", otherwise="long")  # below: an 802.3 length, perhaps SNAP
+    else:
+        program.load(_LD_B, 0)
+        program.jump(_JGE, 0x60, then="ipv6")
+    program.label("ipv4")
+    program.load(_LD_B, link_header)
+    program.jump(_JEQ, 0x45, otherwise="long")
+    program.load(_LD_B, link_header + 9)
+    program.jump(_JEQ, _UDP, otherwise="plain")
+    program.load(_LD_H, link_header + 6)
+    program.jump(_JSET, 0x1FFF, then="plain")  # a later fragment has no ports
+    _look_for_dns(program, link_header + 20)
+    program.label("ipv6")
+    program.load(_LD_B, link_header + 6)
+    for protocol in (_TCP, _ICMPV6, _SCTP):
+        program.jump(_JEQ, protocol, then="plain")
+    program.jump(_JEQ, _UDP, otherwise="long")
+    _look_for_dns(program, link_header + 40)
+    program.label("plain")
+    program.keep(plain)
+    program.label("long")
+    program.keep(LONG_BYTES)
+    return program.assemble()
+
+
+def _look_for_dns(program: _Program, transport: int) -> None:
+    program.load(_LD_H, transport)
+    program.jump(_JEQ, _DNS, then="long")
+    program.load(_LD_H, transport + 2)
+    program.jump(_JEQ, _DNS, then="long", otherwise="plain")
+
+
+def attach(packet_socket: socket.socket, program: bytes) -> None:
+    """SO_ATTACH_FILTER. The kernel copies the program before this returns."""
+    code = ctypes.create_string_buffer(program, len(program))
+    packet_socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(program) // 8, ctypes.addressof(code)))
