@@ -124,19 +124,23 @@ def expire_old(connection: sqlite3.Connection, *, running_before: int, limit: in
     return _remove(connection, [seq for (seq,) in connection.execute(query, {"before": running_before, "limit": limit})])
 
 
-def expire_for_room(connection: sqlite3.Connection, *, limit: int) -> int:
-    """Make room when the quota is reached: first what every sink is done with, then the least severe and oldest, counted as expired.
+def expire_for_room(connection: sqlite3.Connection, *, limit: int, only_finished: bool) -> int:
+    """Make room: first what every sink is done with, oldest first; then, unless `only_finished`, the least severe and oldest.
 
-    The latest revision of an alert still firing is never removed. Returns how many were.
+    The latest revision of an alert still firing is never removed. Returns how many were; those a sink lacked are counted as
+    expired in its books.
     """
     query = """
-        SELECT r.seq FROM alert_revision r
-        WHERE r.state <> 'firing'
-           OR EXISTS (SELECT 1 FROM alert_revision n WHERE n.alert_id = r.alert_id AND n.revision > r.revision)
-        ORDER BY r.seq > ifnull((SELECT min(cursor) FROM sink), r.seq), CASE
-                   WHEN r.seq > ifnull((SELECT min(cursor) FROM sink), r.seq) THEN -r.severity ELSE 0 END, r.seq
+        SELECT seq FROM (
+          SELECT r.seq AS seq, r.severity AS severity, r.seq <= ifnull((SELECT min(cursor) FROM sink), r.seq) AS is_finished
+          FROM alert_revision r
+          WHERE r.state <> 'firing'
+             OR EXISTS (SELECT 1 FROM alert_revision n WHERE n.alert_id = r.alert_id AND n.revision > r.revision))
+        WHERE is_finished OR NOT :only_finished
+        ORDER BY is_finished DESC, CASE WHEN is_finished THEN 0 ELSE severity END DESC, seq
         LIMIT :limit"""
-    return _remove(connection, [seq for (seq,) in connection.execute(query, {"limit": limit})])
+    rows = connection.execute(query, {"limit": limit, "only_finished": only_finished})
+    return _remove(connection, [seq for (seq,) in rows])
 
 
 def _remove(connection: sqlite3.Connection, numbers: list[int]) -> int:

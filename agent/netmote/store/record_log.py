@@ -265,10 +265,22 @@ class RecordLog:
             oldest = self._files[0]
             if oldest.last_running_ns >= expired_before and sum(sizes.values()) <= self._config.telemetry_size:
                 break
-            catalog.unlink(oldest.path)
-            del sizes[oldest.file_uuid], self._files[0]
-            self._damaged_until.pop(oldest.file_uuid, None)
-            self.unlinked_files += 1
+            del sizes[oldest.file_uuid]
+            self._unlink_oldest()
+
+    async def shed_oldest(self) -> bool:
+        """Unlink the oldest file for the sake of alerts on a full disk, never the newest. False when there is none to shed."""
+        async with self._lock:
+            if len(self._files) < 2:
+                return False
+            self._unlink_oldest()
+            return True
+
+    def _unlink_oldest(self) -> None:
+        oldest = self._files.pop(0)
+        catalog.unlink(oldest.path)
+        self._damaged_until.pop(oldest.file_uuid, None)
+        self.unlinked_files += 1
 
     async def close(self) -> None:
         """Safe without open, safe twice."""

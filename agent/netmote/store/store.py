@@ -160,7 +160,7 @@ class Store:
         """Store alert revisions and the checkpoint they came with, together. Durable when it returns (synchronous=FULL).
 
         A revision already stored is not stored again; it is returned with its first number and time. On a full disk the
-        reserve is given up; at the ledger's quota the oldest finished alerts go first, then the least severe (counted).
+        reserve is given up, then the oldest telemetry; at the ledger's quota the oldest finished alerts go first, then the least severe (counted).
         """
         job = partial(
             alert_ledger.commit_alerts,
@@ -182,9 +182,16 @@ class Store:
         return await self._write(job)
 
     async def _make_room(self) -> bool:
-        if self._records.free_bytes() < self._reserve.size and self._reserve.release():
+        """Give something up for an alert. False when there is nothing left that may be.
+
+        On a full disk: the reserve, then old telemetry, then alerts every sink is done with. At the ledger's quota: those,
+        then the least severe and oldest (counted as expired); a disk that others have filled never costs a pending alert.
+        """
+        is_disk_full = self._records.free_bytes() < self._reserve.size
+        if is_disk_full and (self._reserve.release() or await self._records.shed_oldest()):
             return True
-        removed = await self._write(partial(delivery_ledger.expire_for_room, limit=_EXPIRY_CHUNK))
+        expire = partial(delivery_ledger.expire_for_room, limit=_EXPIRY_CHUNK, only_finished=is_disk_full)
+        removed = await self._write(expire)
         self._expired_for_room += removed
         return removed > 0
 

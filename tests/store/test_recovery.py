@@ -1,0 +1,142 @@
+"""Damaged files at start: the store always opens, says what was lost, and keeps the damaged set for inspection."""
+
+import random
+
+import pytest
+from store_samples import SECOND, T0, alert, flow_batch
+
+from netmote.store.store import Checkpoint
+
+
+async def filled(opened):
+    """A closed store with a few hundred kB in both files."""
+    store = await opened()
+    await store.register_sink("webhook")
+    for number in range(20):
+        position = await store.append([flow_batch(T0 + number * 5 * SECOND, seed=number)])
+        await store.commit([alert(number * 20 + each) for each in range(20)], Checkpoint(position, number, b"s" * 500))
+    epoch = store.ledger_epoch
+    await store.close()
+    return epoch
+
+
+def damage(path, kind, rng):
+    data = bytearray(path.read_bytes())
+    match kind:
+        case "header":
+            data[:100] = bytes(100)
+        case "truncated":
+            del data[len(data) // 2 :]
+        case "emptied":
+            data.clear()
+        case "torn":
+            del data[-1234:]
+        case "flipped":
+            for _ in range(8):
+                data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        case "page":
+            page = rng.randrange(1, len(data) // 4096) * 4096
+            data[page : page + 4096] = rng.randbytes(4096)
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("kind", ["header", "truncated", "torn", "page"])
+async def test_a_damaged_ledger_is_set_aside(opened, tmp_path, kind):
+    """The ledger begins anew under a new epoch, the old one lies beside it, and `recoveries` says so."""
+    epoch = await filled(opened)
+    damage(tmp_path / "ledger.db", kind, random.Random(1))
+    store = await opened()
+    (recovery,) = store.recoveries
+    assert recovery.file == "ledger.db"
+    assert recovery.reason
+    assert (tmp_path / recovery.set_aside_as).exists()
+    assert recovery.set_aside_as.startswith("ledger.db.corrupt-2023")
+    assert store.ledger_epoch != epoch
+    await store.commit([alert(9999)], None)
+    assert len(await store.read_after(None)) == 20, "the telemetry is untouched"
+    assert (await store.maintain()).recoveries == 1
+
+
+@pytest.mark.parametrize("kind", ["header", "truncated", "page"])
+async def test_a_damaged_telemetry_file_is_set_aside(opened, tmp_path, kind):
+    """Telemetry begins a new file that comes after the old one; alerts are untouched; the lost position leaves a gap."""
+    epoch = await filled(opened)
+    (path,) = tmp_path.glob("telemetry-*.db")
+    damage(path, kind, random.Random(1))
+    store = await opened()
+    (recovery,) = store.recoveries
+    assert recovery.file == path.name
+    assert (tmp_path / recovery.set_aside_as).exists()
+    assert store.ledger_epoch == epoch
+    assert len(await store.recent_alerts(1000)) == 400
+    checkpoint = await store.checkpoint()
+    assert checkpoint is not None
+    after = await store.append([flow_batch()])
+    assert after.order > checkpoint.position.order
+    assert [at for at, _ in await store.read_after(checkpoint.position)] == [after]
+    assert len(await store.gaps()) == 1
+
+
+async def test_an_emptied_file_is_begun_anew(opened, tmp_path):
+    """A file of no bytes (a crash while it was made) is no database yet, so nothing was lost and nothing is set aside."""
+    await filled(opened)
+    (path,) = tmp_path.glob("telemetry-*.db")
+    damage(path, "emptied", random.Random(1))
+    store = await opened()
+    assert store.recoveries == ()
+    await store.append([flow_batch()])
+
+
+@pytest.mark.parametrize("seed", range(25))
+async def test_random_damage_never_stops_the_start(opened, tmp_path, seed):
+    """Bit flips and truncations anywhere: the store opens, what it then gives is sound or counted as damaged."""
+    await filled(opened)
+    rng = random.Random(seed)
+    (telemetry,) = tmp_path.glob("telemetry-*.db")
+    damage(rng.choice([telemetry, tmp_path / "ledger.db"]), rng.choice(["flipped", "truncated", "torn", "page"]), rng)
+    store = await opened()
+    known = {alert(number).alert_id: alert(number) for number in range(400)}
+    for row in await store.recent_alerts(1000):
+        assert row.alert == known[row.alert.alert_id]
+    for _, batch in await store.read_after(None, limit=100):
+        seed_of = (batch.start_ns - T0) // (5 * SECOND)
+        assert batch.slices.tobytes() == flow_batch(batch.start_ns, seed=seed_of).slices.tobytes()
+    await store.append([flow_batch()])
+    await store.commit([alert(9999)], None)
+    statistics = await store.maintain()
+    assert statistics.appended_batches == 1
+
+
+async def test_damage_met_while_reading_costs_only_what_it_hit(opened, tmp_path):
+    """A damaged page in an older file: the batches around it are still read, the others are counted, once."""
+    await filled(opened)
+    (path,) = tmp_path.glob("telemetry-*.db")
+    store = await opened()
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2 // 4096 * 4096
+    data[middle : middle + 3 * 4096] = b"\xa5" * (3 * 4096)
+    path.write_bytes(bytes(data))
+    found = await store.read_after(None, limit=100)
+    assert 10 <= len(found) < 20
+    lost = (await store.maintain()).damaged_batches
+    assert lost == 20 - len(found)
+    await store.read_after(None, limit=100)
+    assert (await store.maintain()).damaged_batches == lost
+
+
+async def test_a_file_that_breaks_while_it_is_written_is_replaced(opened, tmp_path, clock):
+    """Damage under a running daemon: the append goes into a new file and the old one is set aside and reported."""
+    store = await opened()
+    await store.append([flow_batch(rows=5000)])
+    await store.maintain()
+    (path,) = tmp_path.glob("telemetry-*.db")
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(0)
+        file.write(b"\xff" * size)
+    await store._records._writer.run(lambda connection: connection.execute("PRAGMA shrink_memory"))  # as memory pressure would
+    for number in range(10):
+        position = await store.append([flow_batch(seed=number)])
+    assert position.generation == 2
+    assert len(store.recoveries) == 1
+    assert [at for at, _ in await store.read_after(None)][-1] == position
