@@ -42,6 +42,12 @@ def reveal_credentials(target: TargetConfig) -> Credentials:
     return Community(DEFAULT_COMMUNITY if target.community is None else _reveal(target.community))
 
 
+def reveal_community(text: str) -> str:
+    """A community given as it is, or by reference. Raises SecretMissing."""
+    is_reference = text.partition(":")[0] in ("file", "env", "credential")
+    return _reveal(text) if is_reference else text
+
+
 def _user(config: UsmConfig) -> UsmUser:
     return UsmUser(
         security_name=config.security_name,

@@ -352,15 +352,14 @@ class PysnmpSession:
         """What a missing answer means. Agents drop what they cannot decrypt in silence (net-snmp does): told apart from a
         dead device by the Reports that USM discovery did get, twice in a row so that one lost datagram is no accusation.
         """
-        device = self._peer.address[0]
         if is_unreadable:
-            return UnreadableAnswer(f"{device} answered, but pysnmp cannot read the answer")
+            return UnreadableAnswer("the device answered, but pysnmp cannot read the answer")
         self._peer.silences = self._peer.silences + 1 if exchange.discoveries else 0
         if self._peer.silences >= _SILENCES and self._security[3] == _AUTH_PRIV:
             return DecryptionFailed(
-                f"{device} answers discovery but no encrypted request: wrong privacy password or protocol, or unknown context"
+                "the device answers discovery but no encrypted request: wrong privacy password or protocol, or unknown context"
             )
-        return RequestTimedOut(f"no answer from {device} within {self._timeout:g} s")
+        return RequestTimedOut(f"no answer within {self._timeout:g} s")
 
     def _send(self, exchange: _Exchange) -> None:
         transport = self._engine.transport(self._peer.domain)
@@ -382,9 +381,9 @@ class PysnmpSession:
                 exchange,
             )
         except PySnmpError as error:
-            raise _named(error["errorIndication"] if isinstance(error, StatusInformation) else error, self._peer) from error
+            raise _named(error["errorIndication"] if isinstance(error, StatusInformation) else error) from error
         if transport.send_error is not None:
-            raise NetworkUnreachable(f"cannot send to {self._peer.address[0]}: {transport.send_error}") from transport.send_error
+            raise NetworkUnreachable(f"cannot send: {transport.send_error}") from transport.send_error
 
     def _answered(  # noqa: PLR0917 - pysnmp's signature
         self,
@@ -409,7 +408,7 @@ class PysnmpSession:
             if is_same_security and v2c.apiPDU.get_request_id(pdu) == v2c.apiPDU.get_request_id(exchange.pdu):
                 exchange.answer.set_result(pdu)
             else:
-                exchange.answer.set_exception(UnreadableAnswer(f"{self._peer.address[0]} answered another question"))
+                exchange.answer.set_exception(UnreadableAnswer("the device answered another question"))
             return
         indication = status["errorIndication"]
         if isinstance(indication, errind.RequestTimedOut):  # our own deadline decides
@@ -421,17 +420,17 @@ class PysnmpSession:
             except Exception as error:  # noqa: BLE001 - whatever sending raises belongs to the caller, not to the reader callback
                 exchange.answer.set_exception(error)
             return
-        exchange.answer.set_exception(_named(indication, self._peer))
+        exchange.answer.set_exception(_named(indication))
 
 
-def _named(indication: Any, peer: _Peer) -> Exception:
+def _named(indication: Any) -> Exception:
     kind = type(indication).__name__
     if _UNKNOWN_CONTEXTS in str(indication):
         kind = "NoSuchContext"
     for kinds, error, meaning in _ERRORS:
         if kind in kinds:
-            return error(f"{peer.address[0]}: {meaning} ({kind})")
-    return UnreadableAnswer(f"{peer.address[0]}: {kind}: {indication}")
+            return error(f"{meaning} ({kind})")
+    return UnreadableAnswer(f"{kind}: {indication}")
 
 
 def _varbind(name: Any, value: Any) -> Varbind:
