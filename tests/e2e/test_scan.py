@@ -6,13 +6,13 @@ import subprocess
 import time
 
 import pytest
-from conftest import CollectorProcess, DaemonProcess, Network, run, wait_for
+from processes import CollectorProcess, DaemonProcess, Network, run, wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 
 
 def scan(network: Network, target: str, ports: int, *, source: str | None = None) -> None:
-    """nmap's SYN scan from the peer, as fast as it likes, without asking anything outside the namespaces."""
+    """Nmap's SYN scan from the peer, as fast as it likes, without asking anything outside the namespaces."""
     if shutil.which("nmap") is None:
         pytest.skip("nmap is not installed")
     chosen = ["-S", source, "-e", "wire1"] if source else []
