@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 from collector import Collector
+from sink_alerts import committed_alert
+
 from netmote.errors import PartialDelivery, Permanent, Retryable
 from netmote.sinks.journal.config import JournalConfig
 from netmote.sinks.journal.sink import JournalSink
 from netmote.sinks.sink import Sink
 from netmote.sinks.webhook.config import WebhookConfig
 from netmote.sinks.webhook.sink import WebhookSink
-from sink_alerts import committed_alert
 
 TIMEOUT = 0.6
 BATCH = [committed_alert(number) for number in range(1, 6)]
@@ -56,8 +57,27 @@ class Receiver(ABC):
     async def fail(self) -> None:
         """Accept nothing, but a later try may work."""
 
+    @abstractmethod
     async def be_slow(self) -> None:
-        """Answer within the time-out, but late."""
+        """Accept within the time-out, but late."""
+
+
+class LocalReceiver(Receiver):
+    """One that is a buffer of the kernel: full, it hangs; read, it works again."""
+
+    @abstractmethod
+    def collect(self) -> None:
+        """Read what has come in, which makes room."""
+
+    async def fail(self) -> None:
+        await self.hang()
+
+    async def be_slow(self) -> None:
+        await self.hang()
+        asyncio.get_running_loop().call_later(TIMEOUT / 3, self.collect)
+
+    async def recover(self) -> None:
+        self.collect()
 
 
 class WebhookReceiver(Receiver):
@@ -97,7 +117,7 @@ class WebhookReceiver(Receiver):
         self.collector.behave(status=503, times=-1)
 
 
-class StandardOutput(Receiver):
+class StandardOutput(LocalReceiver):
     """The journal sink without a journal: lines into a pipe that somebody reads, or does not."""
 
     def __init__(self, _folder: Path) -> None:
@@ -114,15 +134,13 @@ class StandardOutput(Receiver):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
 
-    def _drain(self) -> bytes:
-        drained = b""
+    def collect(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while part := os.read(self._reader, 65_536):
-                drained += part
-        return drained
+                self._lines += part
 
     async def received(self) -> list[str]:
-        self._lines += self._drain()
+        self.collect()
         whole = []
         for line in self._lines.splitlines():
             with contextlib.suppress(ValueError):  # a torn line, or what filled the pipe
@@ -137,14 +155,8 @@ class StandardOutput(Receiver):
                 os.write(self._writer, b"x" * 4_095 + b"\n")
         os.set_blocking(self._writer, True)
 
-    async def fail(self) -> None:
-        await self.hang()
 
-    async def recover(self) -> None:
-        self._lines += self._drain()
-
-
-class Journal(Receiver):
+class Journal(LocalReceiver):
     """The journal sink under systemd: datagrams to a real socket."""
 
     def __init__(self, folder: Path) -> None:
@@ -173,12 +185,12 @@ class Journal(Receiver):
             self._path.unlink()
 
     async def restart(self) -> None:
-        await self.recover()
+        self.collect()
         await self.stop()
         await self._listen()
 
     async def received(self) -> list[str]:
-        await self.recover()
+        self.collect()
         ids = []
         for entry in self._entries:
             fields = dict(line.split(b"=", 1) for line in entry.splitlines() if b"=" in line)
@@ -192,10 +204,7 @@ class Journal(Receiver):
             while True:
                 other.sendto(b"FILLER=1\n", str(self._path))
 
-    async def fail(self) -> None:
-        await self.hang()
-
-    async def recover(self) -> None:
+    def collect(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._entries.append(self._socket.recv(1 << 20))

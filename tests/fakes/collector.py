@@ -80,12 +80,14 @@ class Collector:
     async def start(self) -> None:
         # An alert is at most 64 KiB and a batch at most 1,000.
         application = web.Application(client_max_size=64 * 2**20)
-        application.add_routes([
-            web.post("/", self._post),
-            web.get("/events", self._list),
-            web.get("/count", self._count),
-            web.post("/behave", self._behave),
-        ])
+        application.add_routes(
+            [
+                web.post("/", self._post),
+                web.get("/events", self._list),
+                web.get("/count", self._count),
+                web.post("/behave", self._behave),
+            ]
+        )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._ssl)
@@ -116,7 +118,7 @@ class Collector:
             )
 
     @contextlib.contextmanager
-    def _transaction(self):  # noqa: ANN202
+    def _transaction(self):
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -133,7 +135,7 @@ class Collector:
             events = document if isinstance(document, list) else [document]
             for event in events:
                 if event["specversion"] != "1.0" or not all(event[name] for name in ("id", "source", "type")):
-                    raise ValueError("not a CloudEvent 1.0")  # noqa: TRY301
+                    raise ValueError("not a CloudEvent 1.0")
         except (ValueError, KeyError, TypeError) as error:
             return web.json_response({"error": str(error)}, status=400)
         behaviour = self._behaviour

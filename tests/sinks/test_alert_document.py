@@ -6,12 +6,13 @@ from types import MappingProxyType
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sink_alerts import SECOND, START, committed_alert
+
 from netmote.alerts.alert import AlertState
 from netmote.records.entity import Entity, EntityKind
 from netmote.scoring.finding import Contributor
 from netmote.sinks.alert_document import MAX_DOCUMENT_BYTES, alert_document, encode, rfc3339
 from netmote.windows.vector import FlowEvidence, Quality, WindowEvidence
-from sink_alerts import SECOND, START, committed_alert
 
 
 def test_document_is_complete() -> None:
@@ -65,12 +66,22 @@ def test_the_largest_alert_stays_small_and_says_what_it_left_out() -> None:
         )
     )
     assert len(encode(document)) <= MAX_DOCUMENT_BYTES
-    assert set(document["omitted"]) == {"contributors", "evidence.top_flows", "evidence.top_peers", "evidence.top_ports", "labels"}
+    assert set(document["omitted"]) == {
+        "contributors",
+        "evidence.top_flows",
+        "evidence.top_peers",
+        "evidence.top_ports",
+        "labels",
+    }
     assert document["contributors"], "the explanation itself is kept"
 
 
 @settings(max_examples=60, deadline=None)
-@given(text=st.text(st.characters(), max_size=300) | st.just("\ud800 lone surrogate"), number=st.floats(), labels=st.dictionaries(st.text(), st.text()))
+@given(
+    text=st.text(st.characters(), max_size=300) | st.just("\ud800 lone surrogate"),
+    number=st.floats(),
+    labels=st.dictionaries(st.text(), st.text()),
+)
 def test_any_text_and_number_encodes(text: str, number: float, labels: dict[str, str]) -> None:
     """Names come from devices: whatever they are, the document is UTF-8 JSON that reads back."""
     document = alert_document(

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
+from sink_alerts import SECOND, START, committed_alert
+
 from netmote.alerts.alert import AlertState
 from netmote.sinks.webhook.cloudevents import cloud_event, encode_batch
-from sink_alerts import SECOND, START, committed_alert
 
 
 def test_the_official_library_reads_each_event() -> None:
@@ -21,7 +22,12 @@ def test_the_official_library_reads_each_event() -> None:
     assert event.get_subject() == "host:192.0.2.7"
     assert event.get_specversion() == "1.0"
     assert event.get_time() == datetime(2023, 11, 14, 22, 13, 40, tzinfo=UTC)
-    assert [event.get_extension(name) for name in ("sensor", "ledgerepoch", "seq", "severity")] == ["branch-7", "3f2a9c", 7, "critical"]
+    assert [event.get_extension(name) for name in ("sensor", "ledgerepoch", "seq", "severity")] == [
+        "branch-7",
+        "3f2a9c",
+        7,
+        "critical",
+    ]
     assert event.get_data()["title"].startswith("192.0.2.7 tried 412 ports")
 
 

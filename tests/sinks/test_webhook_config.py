@@ -1,8 +1,9 @@
 """What a webhook may be configured to do."""
 
 import pytest
-from netmote.sinks.webhook.config import WebhookConfig
 from pydantic import ValidationError
+
+from netmote.sinks.webhook.config import WebhookConfig
 
 
 @pytest.mark.parametrize(
@@ -17,7 +18,7 @@ from pydantic import ValidationError
     ],
 )
 def test_allowed(fields: dict[str, object]) -> None:
-    """https anywhere, http on this machine, plain text only when said."""
+    """TLS anywhere, http on this machine, plain text only when said."""
     assert WebhookConfig(type="webhook", **fields).url == fields["url"]
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 import aiohttp
 import pytest
+from sink_alerts import SECOND, START, committed_alert
+
 from netmote.alerts.alert import Committed
 from netmote.telemetry.health import Level, Reason
 from netmote.telemetry.metrics import Metrics
@@ -22,7 +24,6 @@ from netmote.telemetry.snapshot import (
 )
 from netmote.web.config import WebConfig
 from netmote.web.server import StatusServer
-from sink_alerts import SECOND, START, committed_alert
 
 NOW = START + 33 * SECOND
 
@@ -49,20 +50,41 @@ def realistic_snapshot() -> Snapshot:
         level=Level.RULES,
         started_at_ns=NOW - 273_840 * SECOND,
         reasons=(
-            Reason("models", "traffic-ae 3 was refused: schema hash differs, built for traffic version 2", NOW - 7_200 * SECOND, Level.RULES),
+            Reason(
+                "models",
+                "traffic-ae 3 was refused: schema hash differs, built for traffic version 2",
+                NOW - 7_200 * SECOND,
+                Level.RULES,
+            ),
             Reason("sink:webhook", "alerts wait: 503 fault of the receiver: database is locked", NOW - 95 * SECOND),
             Reason("snmp:sw-attic", "no answer to 3 polls; next try in 60 s", NOW - 400 * SECOND),
         ),
         legs=(LegStatus("ingest", True, 0.2), LegStatus("analysis", True, 3.1), LegStatus("delivery", True, 0.9)),
         inputs=(
-            InputStatus("eth0", "capture", "running", 0.4, 18_412.0, "packets/s", 5_812_345_112, {"ring_full": 1_204, "truncated": 3}),
+            InputStatus(
+                "eth0", "capture", "running", 0.4, 18_412.0, "packets/s", 5_812_345_112, {"ring_full": 1_204, "truncated": 3}
+            ),
             InputStatus("eth1", "capture", "failed", None, None, "packets/s", 0, {}, "interface is gone"),
-            InputStatus("snmp", "snmp", "degraded", 4.0, 4.9, "polls/s", 1_338_220, {"timeout": 61}, "1 of 3 devices does not answer"),
+            InputStatus(
+                "snmp", "snmp", "degraded", 4.0, 4.9, "polls/s", 1_338_220, {"timeout": 61}, "1 of 3 devices does not answer"
+            ),
             InputStatus("host", "host", "running", 2.0, 0.1, "readings/s", 27_384),
         ),
         devices=(
-            DeviceStatus("sw-core", "10.0.0.2", "up", NOW - 3 * SECOND, 0.041, 10.0, "Cisco IOS Software, C2960X, 15.2(7)E3", "", ports),
-            DeviceStatus("sw-attic", "10.0.0.9", "unreachable", NOW - 400 * SECOND, None, 10.0, "ProCurve J9279A", "no answer within 2 s", ()),
+            DeviceStatus(
+                "sw-core", "10.0.0.2", "up", NOW - 3 * SECOND, 0.041, 10.0, "Cisco IOS Software, C2960X, 15.2(7)E3", "", ports
+            ),
+            DeviceStatus(
+                "sw-attic",
+                "10.0.0.9",
+                "unreachable",
+                NOW - 400 * SECOND,
+                None,
+                10.0,
+                "ProCurve J9279A",
+                "no answer within 2 s",
+                (),
+            ),
             DeviceStatus("ap-yard", "fd00::17", "probation", None, None, 10.0, "", "2 polls failed", ports[:1]),
         ),
         interfaces=(
@@ -77,15 +99,57 @@ def realistic_snapshot() -> Snapshot:
         learning=LearningStatus(cold=4, learning=31, armed=212),
         alerts=(
             AlertSummary(
-                scan.alert_id, "firing", "critical", scan.title, str(scan.entity), scan.group, scan.score,
-                scan.started_at_ns, scan.last_seen_ns, scan.count, "T1046",
+                scan.alert_id,
+                "firing",
+                "critical",
+                scan.title,
+                str(scan.entity),
+                scan.group,
+                scan.score,
+                scan.started_at_ns,
+                scan.last_seen_ns,
+                scan.count,
+                "T1046",
             ),
-            AlertSummary("b" * 32, "firing", "warning", "sw-core/GigabitEthernet1/0/7: 0.4 input errors a second, usually none",
-                         "interface:sw-core/GigabitEthernet1/0/7", "interface_errors", 0.99, NOW - 900 * SECOND, NOW - 12 * SECOND, 88),
-            AlertSummary("c" * 32, "firing", "error", "sw-attic has not answered since 6 min", "device:sw-attic", "device_unreachable",
-                         1.0, NOW - 400 * SECOND, NOW - 5 * SECOND, 1, None, True),
-            AlertSummary("d" * 32, "resolved", "notice", "10.0.0.31 listens on TCP port 4444, which is new", "host:10.0.0.31",
-                         "new_listener", 0.97, NOW - 9_000 * SECOND, NOW - 8_400 * SECOND, 1, "T1571"),
+            AlertSummary(
+                "b" * 32,
+                "firing",
+                "warning",
+                "sw-core/GigabitEthernet1/0/7: 0.4 input errors a second, usually none",
+                "interface:sw-core/GigabitEthernet1/0/7",
+                "interface_errors",
+                0.99,
+                NOW - 900 * SECOND,
+                NOW - 12 * SECOND,
+                88,
+            ),
+            AlertSummary(
+                "c" * 32,
+                "firing",
+                "error",
+                "sw-attic has not answered since 6 min",
+                "device:sw-attic",
+                "device_unreachable",
+                1.0,
+                NOW - 400 * SECOND,
+                NOW - 5 * SECOND,
+                1,
+                None,
+                True,
+            ),
+            AlertSummary(
+                "d" * 32,
+                "resolved",
+                "notice",
+                "10.0.0.31 listens on TCP port 4444, which is new",
+                "host:10.0.0.31",
+                "new_listener",
+                0.97,
+                NOW - 9_000 * SECOND,
+                NOW - 8_400 * SECOND,
+                1,
+                "T1571",
+            ),
         ),
         alerts_firing=3,
         sinks=(

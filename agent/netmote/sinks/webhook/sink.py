@@ -85,8 +85,8 @@ class WebhookSink:
     def _credentials(self) -> tuple[dict[str, str], ssl.SSLContext | None]:
         """Headers and TLS context out of the files the configuration names. Blocks: runs in a thread."""
         headers = {}
-        if isinstance(self._config.token, SecretReference):
-            token = self._config.token.reveal().strip()
+        if self._config.token is not None:
+            token = SecretReference(self._config.token).reveal().strip()
             # RFC 6750 section 2.1 is narrower; this keeps a damaged file out of the request line.
             if not token or not (token.isascii() and token.isprintable()):
                 raise Retryable(f"secret {self._config.token!s} is not a token: empty, or with characters no header carries")
