@@ -1,11 +1,12 @@
 """The pcapng format (draft-ietf-opsawg-pcapng): several sections and interfaces, any time resolution, interface statistics.
 
 Packets are handed on per interface, because an interface is an observation point of its own; within one the order is kept.
+Several interfaces are handed on second by second of event time, so that none runs ahead of the others by more.
 """
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ _MOST_INTERFACES = 65_536
 
 @dataclass(slots=True, eq=False)
 class _Interface:
-    """One interface of the section being read, and the packet blocks of it not yet handed on."""
+    """One interface of the section being read."""
 
     name: str
     link_type: int
@@ -34,7 +35,6 @@ class _Interface:
     offset_s: int  # if_tsoffset
     dropped: int = 0  # isb_ifdrop as last told
     latest_ns: int = 0
-    blocks: list[int] = field(default_factory=list)
 
 
 class PcapngReader:
@@ -44,6 +44,8 @@ class PcapngReader:
         self._ahead = ahead
         self._order = "<"
         self._interfaces: list[_Interface] = []
+        self._pending: list[int] = []  # offsets of packet blocks not yet handed on
+        self._numbers: list[int] = []  # their interfaces
 
     def __iter__(self) -> Iterator[PacketColumns]:
         ahead = self._ahead
@@ -59,8 +61,7 @@ class PcapngReader:
                     break
                 yield from self._visit(kind, offset, length)
                 offset += length
-            for interface in self._interfaces:
-                yield from self._hand_on(interface)
+            yield from self._hand_on()
             if damage is not None:
                 yield self._ending(damage)
                 return
@@ -90,8 +91,7 @@ class PcapngReader:
         if kind in (ENHANCED_PACKET, PACKET, SIMPLE_PACKET):
             yield from self._packet(kind, offset, length)
         elif kind == SECTION_HEADER:
-            for interface in self._interfaces:
-                yield from self._hand_on(interface)
+            yield from self._hand_on()
             self._interfaces = []
             self._order = _section_order(self._ahead.buffer[offset + 8 : offset + 12].tobytes()) or "<"
         elif kind == INTERFACE_DESCRIPTION and length >= 20 and len(self._interfaces) < _MOST_INTERFACES:
@@ -109,10 +109,10 @@ class PcapngReader:
         if length < fixed or number >= len(self._interfaces):
             yield self._ending(Undecodable.BAD_RECORD)
             return
-        interface = self._interfaces[number]
-        interface.blocks.append(offset)
-        if len(interface.blocks) >= BLOCK_PACKETS:
-            yield from self._hand_on(interface)
+        self._pending.append(offset)
+        self._numbers.append(number)
+        if len(self._pending) >= BLOCK_PACKETS:
+            yield from self._hand_on()
 
     def _described(self, offset: int, length: int) -> _Interface:
         """An Interface Description Block (section 4.2)."""
@@ -140,7 +140,7 @@ class PcapngReader:
         dropped = struct.unpack(f"{self._order}Q", told[:8])[0]
         new, interface.dropped = dropped - interface.dropped, dropped
         if 0 < new < 2**62:
-            yield from self._hand_on(interface)
+            yield from self._hand_on()
             yield PacketColumns.empty(interface.name, dropped=new)
 
     def _options(self, start: int, end: int) -> dict[int, bytes]:
@@ -154,23 +154,54 @@ class PcapngReader:
             start += 4 + (length + 3) // 4 * 4
         return found
 
-    def _hand_on(self, interface: _Interface) -> Iterator[PacketColumns]:
-        if not interface.blocks:
+    def _hand_on(self) -> Iterator[PacketColumns]:
+        """Decode what is pending: a block for each interface, cut at the seconds of event time where there are several."""
+        if not self._pending:
             return
-        offsets = np.array(interface.blocks, "i8")
-        interface.blocks = []
-        row = rows_at(self._ahead.buffer, offsets, 28).view(f"{self._order}u4")
+        offset, number = np.array(self._pending, "i8"), np.array(self._numbers, "i8")
+        self._pending, self._numbers = [], []
+        frames = self._frames(offset, number)
+        present = np.unique(number).tolist()
+        if len(present) == 1:
+            yield decode(frames, self._interfaces[present[0]].name)
+            return
+        second = np.maximum.accumulate(frames.timestamp_ns // 1_000_000_000)
+        for part in np.split(np.arange(len(offset)), np.flatnonzero(second[1:] != second[:-1]) + 1):
+            for which in np.unique(number[part]).tolist():
+                interface = self._interfaces[which]
+                chosen = part[number[part] == which]
+                yield decode(
+                    replace(
+                        frames,
+                        offset=frames.offset[chosen],
+                        captured=frames.captured[chosen],
+                        wire_length=frames.wire_length[chosen],
+                        timestamp_ns=frames.timestamp_ns[chosen],
+                        link_type=interface.link_type,
+                    ),
+                    interface.name,
+                )
+
+    def _frames(self, offset: NDArray[np.int64], number: NDArray[np.int64]) -> Frames:
+        """Where the packets of these blocks lie, with the link type of the first."""
+        row = rows_at(self._ahead.buffer, offset, 28).view(f"{self._order}u4")
         length = row[:, 1].astype("i8")
         is_simple = row[:, 0] == SIMPLE_PACKET
         wire = np.where(is_simple, row[:, 2], row[:, 6]).astype("u4")
-        captured = np.where(is_simple, np.minimum(wire, interface.snap_length), row[:, 5]).astype("i8")
-        captured = np.minimum(captured, np.where(is_simple, length - 16, length - 32))  # never beyond the block
-        timestamp = _nanoseconds((row[:, 3].astype("u8") << np.uint64(32)) | row[:, 4], interface)
-        if is_simple.any():  # it has no time (section 4.4): the latest known stands in
-            timestamp[is_simple] = interface.latest_ns
-        interface.latest_ns = max(0, int(timestamp[-1]))
-        data = offsets + np.where(is_simple, 12, 28)
-        yield decode(Frames(self._ahead.buffer, data, captured, wire, timestamp, interface.link_type), interface.name)
+        captured = np.where(is_simple, wire, row[:, 5]).astype("i8")
+        ticks = (row[:, 3].astype("u8") << np.uint64(32)) | row[:, 4]
+        timestamp = np.zeros(len(offset), "i8")
+        for which in np.unique(number).tolist():
+            interface = self._interfaces[which]
+            own = number == which
+            captured[own & is_simple] = np.minimum(captured[own & is_simple], interface.snap_length)
+            time = _nanoseconds(ticks[own], interface)
+            time[is_simple[own]] = interface.latest_ns  # a Simple Packet Block has no time: the latest known stands in
+            timestamp[own] = time
+            interface.latest_ns = max(interface.latest_ns, int(time.max()))
+        captured = np.minimum(captured, length - np.where(is_simple, 16, 32))  # never beyond the block
+        data = offset + np.where(is_simple, 12, 28)
+        return Frames(self._ahead.buffer, data, captured, wire, timestamp, self._interfaces[int(number[0])].link_type)
 
 
 def _section_order(magic: bytes) -> str | None:

@@ -100,7 +100,7 @@ class FlowMeter:
     def meter(self, packets: PacketColumns, *, dropped: int = 0) -> list[FlowBatch]:
         """Account a block and return the panes it closed.
 
-        Packets dropped before (`packets.dropped`, and `dropped` from the ring) are told of the pane that is open after the block.
+        `dropped` packets (the ring's `take_dropped`, a file's `packets.dropped`) are told of the pane that is open after the block.
         """
         batches: list[FlowBatch] = []
         if packets.received:
@@ -110,7 +110,7 @@ class FlowMeter:
                 batches += self._open(pane)
                 self._account(packets, is_row, start, stop)
                 start = stop
-        self._loss.dropped += packets.dropped + dropped
+        self._loss.dropped += dropped
         return batches
 
     def advance(self, event_time_ns: int) -> list[FlowBatch]:

@@ -1,0 +1,66 @@
+"""Flow slices to whole Flow Records: the slices of one flow added up when its end comes. Bounded by the flow table that made them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netmote.metering.slices import NO_SLICES
+from netmote.records.flow import FLOW_DTYPE, FlowEndReason
+
+_NAMES = FLOW_DTYPE.names or ()
+_ORED = ("initiator_tcp_control_bits", "responder_tcp_control_bits")
+_LARGEST = ("flow_end_ns", "maximum_ip_total_length", "initiator_interarrival_max_us", "responder_interarrival_max_us")
+_SUMMED = tuple(
+    name
+    for name in _NAMES
+    if name.endswith(("_octets", "_packets", "_count", "_sum_us", "_sum_of_squares", "_millibits")) and name not in _LARGEST
+)
+
+
+class FlowAssembly:
+    """Holds the flows of one metering process that have not ended; their number is bounded by its table.
+
+    A record is a slice over the flow's whole life, with its end reason. Counters of 32 bits stop at their largest value.
+    """
+
+    def __init__(self) -> None:
+        self._open = NO_SLICES
+
+    def add(self, slices: NDArray[np.void]) -> NDArray[np.void]:
+        """Take the slices of the next pane (FLOW_DTYPE); return the flows that ended in it, in the order of flow id."""
+        if not len(slices):
+            return NO_SLICES
+        joined = np.concatenate((self._open, slices))
+        joined = joined[np.argsort(joined["flow_id"], kind="stable")]
+        flows = _added_up(joined)
+        is_over = flows["flow_end_reason"] != FlowEndReason.CONTINUES
+        self._open = flows[~is_over]
+        ended: NDArray[np.void] = flows[is_over]
+        return ended
+
+    def finish(self) -> NDArray[np.void]:
+        """The flows whose end was never told (a meter that was not flushed)."""
+        flows, self._open = self._open, NO_SLICES
+        return flows
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+
+def _added_up(slices: NDArray[np.void]) -> NDArray[np.void]:
+    """Sum slices sorted by flow id and, within one, by time."""
+    start = np.flatnonzero(np.append(True, slices["flow_id"][1:] != slices["flow_id"][:-1]))
+    if len(start) == len(slices):
+        return slices
+    flows = slices[start].copy()  # key, class of service, ICMP type: of the first packet
+    flows["flow_end_reason"] = slices["flow_end_reason"][np.append(start[1:], len(slices)) - 1]
+    for name in _SUMMED:
+        total = np.add.reduceat(slices[name].astype("u8"), start)
+        flows[name] = np.minimum(total, np.iinfo(FLOW_DTYPE[name]).max)
+    for name in _LARGEST:
+        flows[name] = np.maximum.reduceat(slices[name], start)
+    for name in _ORED:
+        flows[name] = np.bitwise_or.reduceat(slices[name], start)
+    has_packets = (slices["initiator_packets"] | slices["responder_packets"]) != 0
+    for name, none in (("flow_start_ns", np.iinfo("i8").max), ("minimum_ip_total_length", np.iinfo("u4").max)):
+        flows[name] = np.minimum.reduceat(np.where(has_packets, slices[name], none).astype(FLOW_DTYPE[name]), start)
+    return flows
