@@ -1,14 +1,16 @@
 """How regularly an entity contacts a (responder address, port), beyond the window: the beacon score.
 
-Keeps the gaps between the last 64 contacts of each key, in milliseconds. A contact is a slice that begins after more than 1 s
-of quiet, so that a long transfer cut into panes is one contact. Bounded: full, keys contacted only once and keys long overdue
-go first, then those quiet longest (counted).
+A contact is a slice that begins after more than 1 s of quiet, so that a long transfer cut into panes is one contact. Every key
+costs a light entry; from its second contact on also a ring with the gaps between its last 64 contacts, in milliseconds. Both are
+bounded. Full, keys that are not regular (one contact, or long overdue) go before those that are, then those quiet longest; an
+eighth at a time, counted.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netmote.windows.addresses import ID_BITS, AddressTable
+from netmote.windows.addresses import ID_BITS, RESERVED, AddressTable
+from netmote.windows.eviction import least
 
 CONTACTS = 64
 GAPS = CONTACTS - 1
@@ -17,32 +19,42 @@ QUIET_NS = 1_000_000_000
 LEAST_GAPS = 5  # six contacts
 LEAST_MEDIAN_MS = 2_000
 ALIVE_MEDIANS = 3  # a beacon that missed this many turns has ended
-OVERDUE_GAPS = 8  # a key quiet for this many of its last gaps is no longer protected
+OVERDUE_GAPS = 8  # a key quiet for this many of its last gaps is no longer regular
 
-_PORT = np.uint64(16)
-_DESTINATION = np.uint64(16 + ID_BITS)
+_RESPONDER = np.uint64(16)
+_ENTITY = np.uint64(16 + ID_BITS)
 _PORT_MASK = np.uint64(0xFFFF)
 _ID_MASK = np.uint64((1 << ID_BITS) - 1)
 _NO_GAP = np.uint32(0xFFFF_FFFF)
 _LONGEST_GAP_MS = 0xFFFF_FFFE  # 49 days
+_REGULAR_WORTH = np.int64(1) << 62
+_NEVER = np.iinfo(np.int64).min
+
+_ENTRY = np.dtype(
+    [
+        ("contacts", "<i8"),  # ever
+        ("contact_ns", "<i8"),  # last contact
+        ("active_ns", "<i8"),  # last packet
+        ("last_gap_ms", "<i8"),
+        ("ring", "<i4"),  # row of the gaps, -1 without
+        ("score", "<f8"),
+        ("alive_until_ns", "<i8"),
+    ]
+)
 
 
 class ContactMemory:
-    """Gaps of every (entity, responder, port) remembered. Port 0 stands for protocols without ports."""
+    """The contacts of every (entity, responder, port) remembered. Port 0 stands for protocols without ports."""
 
-    def __init__(self, addresses: AddressTable, *, limit: int) -> None:
+    def __init__(self, addresses: AddressTable, *, limit: int, rings: int) -> None:
         self._addresses = addresses
         self._limit = limit
+        self._rings = rings
         self.keys = np.zeros(0, np.uint64)  # entity id, responder id, port; ascending
-        self._row = np.zeros(0, np.int64)  # of each key, in the columns below
-        self._free: list[int] = []
-        self._gaps = np.zeros((0, GAPS), np.uint32)  # a ring by row; _NO_GAP where not filled
-        self._contacts = np.zeros(0, np.int64)  # contacts ever
-        self._contact_ns = np.zeros(0, np.int64)  # last contact
-        self._active_ns = np.zeros(0, np.int64)  # last packet
-        self._score = np.zeros(0)
-        self._alive_until_ns = np.zeros(0, np.int64)
-        self.forgotten = 0
+        self._entries = np.zeros(0, _ENTRY)  # of each key
+        self._gaps = np.zeros((0, GAPS), np.uint32)  # by ring; _NO_GAP where not filled
+        self._free: list[int] = []  # rings
+        self.forgotten = 0  # keys that had to go
         self.refused = 0  # keys that found no room
 
     def __len__(self) -> int:
@@ -60,36 +72,37 @@ class ContactMemory:
         wanted = ~np.isin(port, EXEMPT_PORTS)
         if not wanted.any():
             return
-        key = ((entity.astype(np.uint64) << _DESTINATION) | (responder << _PORT) | port)[wanted]
-        order = np.lexsort((end_ns[wanted], start_ns[wanted], key))
-        key, start_ns, end_ns = key[order], start_ns[wanted][order], end_ns[wanted][order]
-        first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
-        rows = self._rows_of(key[first], np.maximum.reduceat(end_ns, first))
-        group = np.repeat(np.arange(first.size), np.diff(first, append=key.size))
-        if (rows < 0).any():
-            kept = rows[group] >= 0
-            group, start_ns, end_ns = group[kept], start_ns[kept], end_ns[kept]
-        self._note(rows[group], start_ns, end_ns)
+        key = ((entity.astype(np.uint64) << _ENTITY) | (responder << _RESPONDER) | port)[wanted]
+        start_ns, end_ns = start_ns[wanted], end_ns[wanted]
+        order = np.lexsort((start_ns, key))
+        key, start_ns, end_ns = key[order], start_ns[order], end_ns[order]
+        first = _starts(key)
+        kept = self._admit(key[first], np.maximum.reduceat(end_ns, first))
+        if not kept.all():
+            inside = np.repeat(kept, np.diff(first, append=key.size))
+            key, start_ns, end_ns = key[inside], start_ns[inside], end_ns[inside]
+        if key.size:
+            self._note(key, start_ns, end_ns)
 
     def scores(self, end_ns: int, ids: int) -> NDArray[np.float64]:
         """By entity id below `ids`: the greatest score of the beacons still alive at `end_ns`."""
         greatest = np.zeros(ids)
-        alive = (self._score[self._row] > 0) & (self._alive_until_ns[self._row] >= end_ns)
-        np.maximum.at(greatest, (self.keys[alive] >> _DESTINATION).astype(np.intp), self._score[self._row[alive]])
+        alive = (self._entries["score"] > 0) & (self._entries["alive_until_ns"] >= end_ns)
+        np.maximum.at(greatest, (self.keys[alive] >> _ENTITY).astype(np.intp), self._entries["score"][alive])
         return greatest
 
     def forget(self, entities: NDArray[np.int64]) -> None:
         """Drop everything about these entities."""
         if entities.size:
-            self._keep(~np.isin((self.keys >> _DESTINATION).astype(np.int64), entities))
+            self._keep(~np.isin((self.keys >> _ENTITY).astype(np.int64), entities))
 
     def live_ids(self) -> NDArray[np.int64]:
-        return np.concatenate([self.keys >> _DESTINATION, (self.keys >> _PORT) & _ID_MASK]).astype(np.int64)
+        return np.concatenate([self.keys >> _ENTITY, (self.keys >> _RESPONDER) & _ID_MASK]).astype(np.int64)
 
     def renumber(self, remap: NDArray[np.uint32]) -> None:
-        entity = remap[(self.keys >> _DESTINATION).astype(np.intp)].astype(np.uint64)
-        responder = remap[((self.keys >> _PORT) & _ID_MASK).astype(np.intp)].astype(np.uint64)
-        self.keys = (entity << _DESTINATION) | (responder << _PORT) | (self.keys & _PORT_MASK)
+        entity = remap[(self.keys >> _ENTITY).astype(np.intp)].astype(np.uint64)
+        responder = remap[((self.keys >> _RESPONDER) & _ID_MASK).astype(np.intp)].astype(np.uint64)
+        self.keys = (entity << _ENTITY) | (responder << _RESPONDER) | (self.keys & _PORT_MASK)
 
     def rebase(self) -> None:
         """Time begins anew: gaps across the step mean nothing."""
@@ -97,134 +110,162 @@ class ContactMemory:
 
     @property
     def nbytes(self) -> int:
-        columns = (self.keys, self._row, self._gaps, self._contacts, self._contact_ns, self._active_ns, self._score)
-        return sum(column.nbytes for column in columns) + self._alive_until_ns.nbytes
+        return self.keys.nbytes + self._entries.nbytes + self._gaps.nbytes
 
-    def _note(self, rows: NDArray[np.int64], start_ns: NDArray[np.int64], end_ns: NDArray[np.int64]) -> None:
-        """Slices ordered by key and start: find the contacts among them and append their gaps."""
-        first = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]]) if rows.size else np.zeros(0, np.intp)
-        if not first.size:
-            return
-        size = np.diff(first, append=rows.size)
+    def _note(self, key: NDArray[np.uint64], start_ns: NDArray[np.int64], end_ns: NDArray[np.int64]) -> None:
+        """Slices of known keys, ordered by key and start: find the contacts among them and append their gaps."""
+        first = _starts(key)
+        size = np.diff(first, append=key.size)
+        at = np.searchsorted(self.keys, key[first])
+        entries = self._entries[at]
         # The running latest packet of each key: an accumulated maximum that an offset keeps from crossing into the next key.
         origin = int(start_ns.min()) - QUIET_NS - 1  # quiet longer ago than this is all the same
-        active_ns = np.maximum(self._active_ns[rows[first]], origin)
+        active_ns = np.maximum(entries["active_ns"], origin)
         span = int(max(end_ns.max(), active_ns.max())) - origin + 1
         offset = np.repeat(np.arange(first.size) * span, size)
         ends = end_ns.copy()
         ends[first] = np.maximum(ends[first], active_ns)
         running = np.maximum.accumulate(ends - origin + offset) - offset + origin
-        before = np.concatenate([[0], running[:-1]])
+        before = np.empty_like(running)
+        before[1:] = running[:-1]
         before[first] = active_ns
-        self._active_ns[rows[first]] = running[first + size - 1]
-        is_contact = start_ns - before > QUIET_NS
-        rows, start_ns = rows[is_contact], start_ns[is_contact]
-        if not rows.size:
-            return
-        first = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
-        touched = rows[first]
-        previous = np.concatenate([[0], start_ns[:-1]])
-        previous[first] = self._contact_ns[touched]
-        nth = self._contacts[rows] + np.arange(rows.size) - np.repeat(first, np.diff(first, append=rows.size))
-        has_gap = nth > 0
-        gap = np.clip((start_ns - previous) // 1_000_000, 0, _LONGEST_GAP_MS)
-        # A pane of 5 s holds at most five contacts of a key, so the ring never turns within one call.
-        self._gaps[rows[has_gap], (nth[has_gap] - 1) % GAPS] = gap[has_gap]
-        last = np.append(first[1:], rows.size) - 1
-        self._contacts[touched] = nth[last] + 1
-        self._contact_ns[touched] = start_ns[last]
-        self._rescore(touched)
+        entries["active_ns"] = running[first + size - 1]
 
-    def _rescore(self, rows: NDArray[np.int64]) -> None:
-        gaps = np.minimum(self._contacts[rows] - 1, GAPS)
-        enough = gaps >= LEAST_GAPS
-        rows, gaps = rows[enough], gaps[enough]
+        is_contact = start_ns - before > QUIET_NS
+        group = np.repeat(np.arange(first.size), size)[is_contact]
+        contact_ns = start_ns[is_contact]
+        if group.size:
+            self._append(at, entries, group, contact_ns)
+        self._entries[at] = entries
+
+    def _append(
+        self, at: NDArray[np.intp], entries: NDArray[np.void], group: NDArray[np.int64], contact_ns: NDArray[np.int64]
+    ) -> None:
+        """Contacts ordered by `group` (position in `entries`) and time: write their gaps into rings and rescore."""
+        first = _starts(group)
+        size = np.diff(first, append=group.size)
+        touched = group[first]
+        previous = np.empty_like(contact_ns)
+        previous[1:] = contact_ns[:-1]
+        previous[first] = entries["contact_ns"][touched]
+        nth = entries["contacts"][group] + np.arange(group.size) - np.repeat(first, size)
+        gap_ms = np.clip((contact_ns - previous) // 1_000_000, 0, _LONGEST_GAP_MS)
+        last = first + size - 1
+        entries["contacts"][touched] = nth[last] + 1
+        entries["contact_ns"][touched] = contact_ns[last]
+        has_gap = nth > 0
+        entries["last_gap_ms"][touched] = np.where(has_gap[last], gap_ms[last], entries["last_gap_ms"][touched])
+
+        ringless = touched[(entries["contacts"][touched] > 1) & (entries["ring"][touched] < 0)]
+        if ringless.size:
+            entries["ring"][ringless] = self._take_rings(at, ringless.size)
+            # Without a ring there is no memory of gaps: the last contact is the first.
+            entries["contacts"][ringless[entries["ring"][ringless] < 0]] = 1
+        rings = entries["ring"][group]
+        written = has_gap & (rings >= 0)
+        # A pane of 5 s holds at most five contacts of a key, so a ring never turns within one call.
+        self._gaps[rings[written], (nth[written] - 1) % GAPS] = gap_ms[written]
+        self._rescore(entries, touched)
+
+    def _rescore(self, entries: NDArray[np.void], touched: NDArray[np.int64]) -> None:
+        rows = touched[entries["contacts"][touched] > LEAST_GAPS]
         if not rows.size:
             return
-        width = int(gaps.max())
-        filled = self._gaps[rows, :width].astype(np.int64)
+        gaps = np.minimum(entries["contacts"][rows] - 1, GAPS)
+        filled = self._gaps[entries["ring"][rows], : int(gaps.max())].astype(np.int64)
         doubled_median = _doubled_medians(filled, gaps)
         distance = np.where(filled == _NO_GAP, np.iinfo(np.int64).max, np.abs(2 * filled - doubled_median[:, None]))
-        doubled_deviation = _doubled_medians(distance, gaps) / 2.0
-        regularity = 1.0 - doubled_deviation / np.maximum(doubled_median, 1)
+        regularity = 1.0 - _doubled_medians(distance, gaps) / 2.0 / np.maximum(doubled_median, 1)
         score = np.maximum(regularity, 0.0) * np.minimum(1.0, gaps / 10.0)
-        self._score[rows] = np.where(doubled_median >= 2 * LEAST_MEDIAN_MS, score, 0.0)
-        self._alive_until_ns[rows] = self._contact_ns[rows] + ALIVE_MEDIANS * doubled_median * 500_000
+        entries["score"][rows] = np.where(doubled_median >= 2 * LEAST_MEDIAN_MS, score, 0.0)
+        entries["alive_until_ns"][rows] = entries["contact_ns"][rows] + ALIVE_MEDIANS * doubled_median * 500_000
 
-    def _rows_of(self, keys: NDArray[np.uint64], active_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The rows of ascending distinct `keys`, new ones made; -1 where there was no room. `active_ns`: their last packet."""
-        at, is_known = self._find(keys)
+    def _admit(self, keys: NDArray[np.uint64], active_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Make entries for ascending distinct `keys` that have none; False where there was no room. `active_ns`: last packet."""
+        is_known = self._is_known(keys)
         fresh = keys[~is_known]
         excess = self.keys.size + fresh.size - self._limit
-        if fresh.size and excess > 0:
+        if excess > 0:
             fresh = self._make_room(fresh, active_ns[~is_known], excess)
-            at, _ = self._find(fresh)
-            self._insert(at, fresh)
-            at, is_known = self._find(keys)
-        elif fresh.size:
-            self._insert(at[~is_known], fresh)
-            at, is_known = self._find(keys)
-        rows = np.full(keys.size, -1, np.int64)
-        rows[is_known] = self._row[at[is_known]]
-        return rows
+        if fresh.size:
+            entries = np.zeros(fresh.size, _ENTRY)
+            entries["active_ns"], entries["ring"] = _NEVER, -1
+            where = np.searchsorted(self.keys, fresh)
+            self._entries = np.insert(self._entries, where, entries)
+            self.keys = np.insert(self.keys, where, fresh)
+        return self._is_known(keys) if excess > 0 else np.ones(keys.size, np.bool_)
 
-    def _find(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    def _is_known(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         at = np.searchsorted(self.keys, keys)
         is_known = np.zeros(keys.size, np.bool_)
         inside = at < self.keys.size
         is_known[inside] = self.keys[at[inside]] == keys[inside]
-        return at, is_known
-
-    def _insert(self, at: NDArray[np.intp], keys: NDArray[np.uint64]) -> None:
-        missing = keys.size - len(self._free)
-        if missing > 0:
-            self._grow(missing)
-        rows = np.array([self._free.pop() for _ in range(keys.size)], np.int64)
-        self._gaps[rows] = _NO_GAP
-        self._contacts[rows] = 0
-        self._contact_ns[rows] = 0
-        self._active_ns[rows] = np.iinfo(np.int64).min
-        self._score[rows] = 0.0
-        self._alive_until_ns[rows] = 0
-        self.keys = np.insert(self.keys, at, keys)
-        self._row = np.insert(self._row, at, rows)
-
-    def _grow(self, missing: int) -> None:
-        old = len(self._contacts)
-        size = min(self._limit, max(old + missing, 2 * old, 64))
-        self._gaps = np.concatenate([self._gaps, np.full((size - old, GAPS), _NO_GAP)])
-        self._contacts, self._contact_ns, self._active_ns, self._alive_until_ns = (
-            np.concatenate([column, np.zeros(size - old, np.int64)])
-            for column in (self._contacts, self._contact_ns, self._active_ns, self._alive_until_ns)
-        )
-        self._score = np.concatenate([self._score, np.zeros(size - old)])
-        self._free.extend(range(size - 1, old - 1, -1))
+        return is_known
 
     def _make_room(self, fresh: NDArray[np.uint64], fresh_active_ns: NDArray[np.int64], excess: int) -> NDArray[np.uint64]:
-        """Forget or refuse `excess` keys, the least worth first; returns the new keys that are to stay."""
-        row = self._row
-        now = int(fresh_active_ns.max())
-        last_gap = self._gaps[row, (self._contacts[row] - 2) % GAPS].astype(np.int64) * 1_000_000
-        is_regular = (self._contacts[row] > 1) & (now - self._active_ns[row] <= OVERDUE_GAPS * last_gap)
-        is_protected = np.concatenate([is_regular, np.zeros(fresh.size, np.bool_)])
-        active = np.concatenate([self._active_ns[row], fresh_active_ns])
+        """Let the keys of least worth go, an eighth of the table beyond the excess; returns the new keys that may stay."""
         keys = np.concatenate([self.keys, fresh])
-        entity, responder = (keys >> _DESTINATION).astype(np.intp), ((keys >> _PORT) & _ID_MASK).astype(np.intp)
-        high, low = self._addresses.high, self._addresses.low
-        ties = (low[entity], high[entity], keys & _PORT_MASK, low[responder], high[responder])
-        worst = np.lexsort((*ties, active, is_protected))[:excess]
+        worth = np.concatenate([self._worth(int(fresh_active_ns.max())), fresh_active_ns])
+        go = least(worth, excess + self._limit // 8, lambda at: self._ties(keys[at]))
         keep = np.ones(keys.size, np.bool_)
-        keep[worst] = False
+        keep[go] = False
         old = self.keys.size
-        self.forgotten += old - int(keep[:old].sum())
-        self.refused += fresh.size - int(keep[old:].sum())
+        self.refused += int(np.count_nonzero(~keep[old:]))
+        self.forgotten += int(np.count_nonzero(~keep[:old]))
         self._keep(keep[:old])
         return fresh[keep[old:]]
 
+    def _take_rings(self, at: NDArray[np.intp], count: int) -> NDArray[np.int32]:
+        """`count` empty rings, -1 where none is to be had. Keys other than those at positions `at` may lose theirs."""
+        if len(self._free) < count:
+            self._grow(count - len(self._free))
+        if len(self._free) < count:
+            has_ring = self._entries["ring"] >= 0
+            has_ring[at] = False
+            others = np.flatnonzero(has_ring)
+            worth = self._worth(int(self._entries["active_ns"].max()))[others]
+            missing = count - len(self._free) + self._rings // 8
+            go = others[least(worth, missing, lambda position: self._ties(self.keys[others[position]]))]
+            self._free.extend(self._entries["ring"][go].tolist())
+            # The key stays as one that was contacted once.
+            for column, value in (("ring", -1), ("contacts", 1), ("score", 0.0)):
+                self._entries[column][go] = value
+            self.forgotten += go.size
+        taken = [self._free.pop() for _ in range(min(count, len(self._free)))]
+        self.refused += count - len(taken)
+        self._gaps[taken] = _NO_GAP
+        return np.array(taken + [-1] * (count - len(taken)), np.int32)
+
+    def _grow(self, missing: int) -> None:
+        old = len(self._gaps)
+        size = min(self._rings, max(old + missing, 2 * old, 64))
+        self._gaps = np.concatenate([self._gaps, np.full((size - old, GAPS), _NO_GAP)])
+        self._free.extend(range(size - 1, old - 1, -1))
+
+    def _worth(self, now_ns: int) -> NDArray[np.int64]:
+        """Of every key: its last packet, regular ones above all others."""
+        active_ns = np.maximum(self._entries["active_ns"], 0)
+        quiet_ns = now_ns - active_ns
+        is_regular = (self._entries["contacts"] > 1) & (quiet_ns <= OVERDUE_GAPS * self._entries["last_gap_ms"] * 1_000_000)
+        return active_ns + np.where(is_regular, _REGULAR_WORTH, 0)
+
+    def _ties(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], ...]:
+        entity, responder = (keys >> _ENTITY).astype(np.intp), ((keys >> _RESPONDER) & _ID_MASK).astype(np.intp)
+        high, low = self._addresses.high, self._addresses.low
+        is_interface = (entity < RESERVED).astype(np.uint64)
+        return (is_interface, low[entity], high[entity], keys & _PORT_MASK, low[responder], high[responder])
+
     def _keep(self, keep: NDArray[np.bool_]) -> None:
-        self._free.extend(self._row[~keep].tolist())
-        self._score[self._row[~keep]] = 0.0
-        self.keys, self._row = self.keys[keep], self._row[keep]
+        rings = self._entries["ring"][~keep]
+        self._free.extend(rings[rings >= 0].tolist())
+        self.keys, self._entries = self.keys[keep], self._entries[keep]
+
+
+def _starts(ordered: NDArray[np.uint64] | NDArray[np.int64]) -> NDArray[np.intp]:
+    """Where each run of equal values begins."""
+    is_first = np.ones(ordered.size, np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    return np.flatnonzero(is_first)
 
 
 def _doubled_medians(values: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:

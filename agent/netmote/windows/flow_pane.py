@@ -108,6 +108,10 @@ def aggregate(
     ids = addresses.intern(np.concatenate([slices["source_address"], slices["destination_address"]]))
     source, destination = ids[:count], ids[count:]
 
+    # A packet read late is metered in the pane that was open: windows take the pane's word for when it was.
+    started = np.clip(slices["flow_start_ns"], batch.start_ns, batch.end_ns)
+    ended = np.clip(slices["flow_end_ns"], started, batch.end_ns)
+
     ours_out = np.flatnonzero(addresses.is_local[source])
     ours_in = np.flatnonzero(addresses.is_local[destination] & (source != destination))
     rows = np.concatenate([ours_out, ours_in, np.arange(count)])
@@ -118,7 +122,7 @@ def aggregate(
     rows, entity, is_in = rows[order], entity[order], is_in[order]
     starts = np.flatnonzero(np.r_[True, entity[1:] != entity[:-1]]) if entity.size else np.zeros(0, np.intp)
     present, sums = entity[starts], _sums(slices, rows, is_in, starts)
-    last_ns = np.maximum.reduceat(slices["flow_end_ns"][rows], starts) if starts.size else np.zeros(0, np.int64)
+    last_ns = np.maximum.reduceat(ended[rows], starts) if starts.size else np.zeros(0, np.int64)
 
     keep_entity = _worth_keeping(present, sums, last_ns, addresses, followed=followed, max_hosts=max_hosts)
     if count > max_slices or not keep_entity.all():
@@ -142,8 +146,8 @@ def aggregate(
         key=key,
         out_entity=entity[is_out],
         out_key=key[is_out],
-        out_start_ns=slices["flow_start_ns"][out_rows],
-        out_duration_ns=np.maximum(slices["flow_end_ns"] - slices["flow_start_ns"], 0)[out_rows],
+        out_start_ns=started[out_rows],
+        out_duration_ns=(ended - started)[out_rows],
         present=present,
         sums=sums,
         last_ns=last_ns,

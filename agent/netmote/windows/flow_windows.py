@@ -27,9 +27,11 @@ from netmote.windows.timeline import Span, Timeline, covered_ns
 from netmote.windows.vector import WindowEvidence
 
 MAX_PANE_SLICES = 32_768  # per interface and pane, kept apart from their sums
+EXTRA_ENTITIES = 16  # room in the memories for capture interfaces, which speak with everyone
 PEERS_PER_HOST = 64  # remembered on average
-MAX_PEERS_PER_ENTITY = 4_096  # so that one scanner cannot push out what is known of the others
-CONTACT_KEYS_PER_HOST = 16  # (address, port) pairs watched for beacons, on average
+PEERS_SHARE = 4  # one entity holds at most a fourth of them, so that a scanner cannot push out what is known of the others
+CONTACT_KEYS_PER_HOST = 64  # (address, port) pairs watched for beacons, on average
+CONTACT_RINGS_PER_HOST = 16  # of these, contacted more than once
 ADDRESSES_BEFORE_COMPACTION = 65_536
 
 
@@ -46,10 +48,12 @@ class FlowWindows:
         self._timeline: Timeline[FlowPart] = Timeline()
         self._addresses = AddressTable(config.local_networks)
         self._hosts = HostTable(self._addresses, max_hosts=config.max_hosts)
-        self._peers = PeerMemory(
-            self._addresses, limit=(config.max_hosts + 1) * PEERS_PER_HOST, limit_per_entity=MAX_PEERS_PER_ENTITY
+        entities = config.max_hosts + EXTRA_ENTITIES
+        peers = entities * PEERS_PER_HOST
+        self._peers = PeerMemory(self._addresses, limit=peers, limit_per_entity=peers // PEERS_SHARE)
+        self._contacts = ContactMemory(
+            self._addresses, limit=entities * CONTACT_KEYS_PER_HOST, rings=entities * CONTACT_RINGS_PER_HOST
         )
-        self._contacts = ContactMemory(self._addresses, limit=(config.max_hosts + 1) * CONTACT_KEYS_PER_HOST)
         self._compact_above = ADDRESSES_BEFORE_COMPACTION
         self._last_end_ns: int | None = None
         self.unsorted_slices = 0  # beyond the bound of a pane: counted in sums alone

@@ -6,7 +6,8 @@ Full, the pairs seen longest ago are forgotten (counted); a forgotten peer count
 import numpy as np
 from numpy.typing import NDArray
 
-from netmote.windows.addresses import ID_BITS, AddressTable
+from netmote.windows.addresses import ID_BITS, RESERVED, AddressTable
+from netmote.windows.eviction import least
 
 _SHIFT = np.uint64(ID_BITS)
 _MASK = np.uint64((1 << ID_BITS) - 1)
@@ -73,31 +74,28 @@ class PeerMemory:
         return self.keys.nbytes + self._first_ns.nbytes + self._last_ns.nbytes
 
     def _shrink(self) -> None:
-        entity = (self.keys >> _SHIFT).astype(np.int64)
-        is_crowded = np.bincount(entity)[entity] > self._limit_per_entity
-        if self.keys.size <= self._limit and not is_crowded.any():
-            return
+        """Bring an entity, then all, back to seven eighths of the limit they have passed."""
         before = self.keys.size
-        if is_crowded.any():
-            order = self._newest_first()
-            order = order[np.argsort(entity[order], kind="stable")]
-            grouped = entity[order]
-            starts = np.flatnonzero(np.r_[True, grouped[1:] != grouped[:-1]])
-            rank = np.arange(order.size) - np.repeat(starts, np.diff(starts, append=order.size))
-            keep = np.zeros(before, np.bool_)
-            keep[order[rank < self._limit_per_entity]] = True
-            self._keep(keep)
+        if before > self._limit_per_entity:
+            entity = (self.keys >> _SHIFT).astype(np.int64)
+            pairs = np.bincount(entity)
+            for crowded in np.flatnonzero(pairs > self._limit_per_entity).tolist():
+                self._evict(np.flatnonzero((self.keys >> _SHIFT) == crowded), self._limit_per_entity)
         if self.keys.size > self._limit:
-            keep = np.zeros(self.keys.size, np.bool_)
-            keep[self._newest_first()[: self._limit]] = True
-            self._keep(keep)
+            self._evict(np.arange(self.keys.size), self._limit)
         self.forgotten += before - self.keys.size
 
-    def _newest_first(self) -> NDArray[np.intp]:
-        """Positions by last pane, newest first; ties by the addresses, never by an id."""
-        peer, entity = (self.keys & _MASK).astype(np.intp), (self.keys >> _SHIFT).astype(np.intp)
+    def _evict(self, among: NDArray[np.intp], limit: int) -> None:
+        go = among[least(self._last_ns[among], among.size - limit + limit // 8, lambda at: self._ties(self.keys[among[at]]))]
+        keep = np.ones(self.keys.size, np.bool_)
+        keep[go] = False
+        self._keep(keep)
+
+    def _ties(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], ...]:
+        peer, entity = (keys & _MASK).astype(np.intp), (keys >> _SHIFT).astype(np.intp)
         high, low = self._addresses.high, self._addresses.low
-        return np.lexsort((low[entity], high[entity], low[peer], high[peer], -self._last_ns))
+        is_interface = (entity < RESERVED).astype(np.uint64)
+        return (is_interface, low[entity], high[entity], low[peer], high[peer])
 
     def _keep(self, keep: NDArray[np.bool_]) -> None:
         self.keys, self._first_ns, self._last_ns = self.keys[keep], self._first_ns[keep], self._last_ns[keep]
