@@ -1,0 +1,159 @@
+"""The flow meter against a dictionary, packet by packet, over generated traffic that reorders time, collides and overflows."""
+
+import numpy as np
+import pytest
+from dictionary_meter import SECOND, DictionaryMeter
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from netmote.capture.packets import DnsColumns, PacketColumns, Undecodable
+from netmote.metering import flow_key
+from netmote.metering.flow_meter import FlowMeter
+
+BASE = 1_700_000_000 * SECOND
+
+
+@st.composite
+def blocks(draw, most: int = 60) -> PacketColumns:
+    """Packets among few endpoints, so that flows meet again; time mostly forward, sometimes far, sometimes back."""
+    count = draw(st.integers(0, most))
+    seed = draw(st.integers(0, 2**32 - 1))
+    random = np.random.default_rng(seed)
+    spread = draw(st.sampled_from([0.01, 0.7, 4.0, 40.0]))
+    step = (random.exponential(spread, count) * SECOND).astype("i8")
+    time = BASE + np.cumsum(step)
+    if draw(st.booleans()) and count:
+        late = random.random(count) < 0.2
+        time[late] -= (random.random(int(late.sum())) * 20 * SECOND).astype("i8")
+    if draw(st.integers(0, 9)) == 0 and count:
+        time[count // 2 :] += 5000 * SECOND
+    hosts = draw(st.sampled_from([1, 2, 40]))
+    is_six = random.random(count) < draw(st.sampled_from([0.0, 0.5]))
+    protocol = random.choice([6, 17, 1, 58], count, p=[0.6, 0.3, 0.05, 0.05]).astype("u8")
+    has_ports = (protocol == 6) | (protocol == 17)
+    host, port = random.integers(0, hosts, (2, count)).astype("u8"), random.integers(0, 3, (2, count)).astype("u8") * has_ports
+    mapped = [np.where(is_six, 0, host[side] << np.uint64(56) | np.uint64(0xFFFF0000)).astype("u8") | port[side] for side in (0, 1)]
+    six = np.flatnonzero(is_six)
+    address = np.stack([np.full(len(six), 0x20, "u8"), host[0, six], np.full(len(six), 0x20, "u8"), host[1, six]], axis=1)
+    vlan = random.choice([0, 0, 0, 5, 5 | 7 << 16], count).astype("u8")
+    bits = random.choice([0x02, 0x12, 0x10, 0x18, 0x11, 0x14, 0x04], count).astype("u1") * (protocol == 6).astype("u1")
+    dns = np.flatnonzero((protocol == 17) & (random.random(count) < 0.3))
+    is_response = random.random(len(dns)) < 0.5
+    names = np.where(is_response, 0, random.integers(0, 200, len(dns))).astype("u4")
+    lost = np.sort(random.integers(0, count + 1, draw(st.integers(0, 3))))
+    return PacketColumns(
+        "test0",
+        time,
+        wire_length=random.integers(60, 1514, count).astype("u4"),
+        ip_total_length=random.integers(20, 65_576, count).astype("u4"),
+        source_word=mapped[0],
+        destination_word=mapped[1],
+        flow_class=protocol | np.where(is_six, 6 << 8, 4 << 8).astype("u8") | vlan << np.uint64(16),
+        ip_class_of_service=random.integers(0, 256, count).astype("u1"),
+        tcp_control_bits=bits,
+        icmp_type=np.where((protocol == 1) | (protocol == 58), random.integers(0, 5, count), 0).astype("u1"),
+        icmp_code=np.where(protocol == 1, random.integers(0, 3, count), 0).astype("u1"),
+        is_fragment=random.random(count) < 0.1,
+        six_position=six,
+        six_address=address,
+        dns=DnsColumns(dns, is_response, np.where(is_response, 3, 0).astype("u1"), names, names * np.uint32(3)),
+        undecodable_position=lost,
+        undecodable_timestamp_ns=time[np.minimum(lost, max(count - 1, 0))] if count else np.full(len(lost), BASE),
+        undecodable_reason=random.choice(list(map(int, Undecodable)), len(lost)).astype("u1"),
+    )
+
+
+def meter_of(*, max_flows=4096, when_full="refuse", hash_seed=None, active=60, idle=15) -> FlowMeter:
+    return FlowMeter(
+        source="capture:test0",
+        interface="test0",
+        max_flows=max_flows,
+        active_timeout_ns=active * SECOND,
+        idle_timeout_ns=idle * SECOND,
+        when_full=when_full,
+        hash_seed=hash_seed,
+    )
+
+
+def everything(batches) -> list[tuple]:
+    return [(batch.start_ns, batch.slices.tobytes(), batch.loss) for batch in batches]
+
+
+FULL = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@FULL
+@given(blocks(), st.sampled_from([(4096, "refuse"), (3, "refuse"), (3, "evict"), (8, "evict"), (1, "evict")]))
+def test_the_table_equals_a_dictionary(packets, limits) -> None:
+    """Every slice of every pane, every field, and every refusal: the vectorised meter says what the plain one says."""
+    max_flows, when_full = limits
+    plain = DictionaryMeter(max_flows=max_flows, active=60 * SECOND, idle=15 * SECOND, when_full=when_full)
+    plain.meter(packets)
+    plain.flush()
+    meter = meter_of(max_flows=max_flows, when_full=when_full)
+    batches = meter.meter(packets) + meter.flush()
+    assert [(batch.start_ns, batch.slices.tobytes()) for batch in batches] == plain.batches()
+    account = meter.accounting
+    assert {"metered": account.metered, "refused": account.refused, "undecodable": dict(account.undecodable)} == plain.count
+    assert account.received == packets.received == sum(batch.loss.received for batch in batches)
+
+
+@FULL
+@given(blocks(), st.lists(st.integers(0, 60), max_size=8), st.sampled_from([(4096, "refuse"), (5, "evict"), (4, "refuse")]))
+def test_results_do_not_depend_on_how_packets_are_cut_into_blocks(packets, cuts, limits) -> None:
+    """Any split of the packets, and any seed of the hash, gives identical bytes."""
+    max_flows, when_full = limits
+    whole = meter_of(max_flows=max_flows, when_full=when_full, hash_seed=1)
+    expected = everything(whole.meter(packets) + whole.flush())
+    meter = meter_of(max_flows=max_flows, when_full=when_full, hash_seed=2)
+    batches, rest, position = [], packets, 0
+    for cut in sorted(min(cut, len(packets)) for cut in cuts):
+        part, rest = rest.split(cut - position)
+        position = cut
+        batches += meter.meter(part)
+        account = meter.accounting
+        assert account.received == account.metered + account.refused + sum(account.undecodable.values())
+    batches += meter.meter(rest) + meter.flush()
+    assert everything(batches) == expected
+
+
+@FULL
+@given(blocks())
+def test_flows_that_share_a_hash_are_told_apart(packets) -> None:
+    """With a hash that makes everything collide the exact path gives the same bytes."""
+    good, bad = meter_of(hash_seed=1), meter_of(hash_seed=1)
+    bad._hash._odd = (np.uint64(0),) * 7
+    expected = everything(good.meter(packets) + good.flush())
+    assert everything(bad.meter(packets) + bad.flush()) == expected
+
+
+def test_the_exact_path_is_really_taken() -> None:
+    """Two flows with one hash are a collision that is counted."""
+    from frames_in_memory import decode_frames
+    from scapy.layers.inet import IP, TCP
+    from scapy.layers.l2 import Ether
+
+    frames = [bytes(Ether(dst="02::1") / IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=port, dport=80)) for port in (1, 2, 1)]
+    meter = meter_of()
+    meter._hash._odd = (np.uint64(0),) * 7
+    meter.meter(decode_frames(frames))
+    assert meter.collisions == 1
+    assert meter.flows_begun == 2
+
+
+@pytest.mark.parametrize("count", [1, 2, 65_536])
+def test_grouping_keeps_capture_order_inside_a_half(count: int) -> None:
+    """The order of a grouping is a permutation whose halves ascend."""
+    random = np.random.default_rng(count)
+    low = random.integers(0, 50, count).astype("u8")
+    hashed = flow_key.FlowHash(3)
+    flow_class = np.full(count, 0x406, "u8")
+    keys = flow_key.Keys(
+        hashed.mix(low, low, flow_class), low, low, flow_class, random.random(count) < 0.5, np.zeros(0, "i8"), np.zeros((0, 5), "u8")
+    )
+    grouping, collided = flow_key.group(keys)
+    assert not collided
+    assert sorted(grouping.order.tolist()) == list(range(count))
+    for first, last in zip(grouping.half_start.tolist(), grouping.half_end.tolist(), strict=True):
+        own = grouping.order[first : last + 1]
+        assert (np.diff(own) > 0).all()
+        assert len({(int(low[i]), bool(keys.is_reversed[i])) for i in own}) == 1
