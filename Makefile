@@ -34,7 +34,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench
 
 docs: $(VENV)/.dev
-	$(BIN)/python packaging/generate_reference.py docs/configuration.md
+	$(BIN)/python packaging/generate_reference.py docs
 	$(BIN)/mkdocs build --strict --quiet
 
 deb: $(VENV)/.dev

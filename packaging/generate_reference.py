@@ -1,4 +1,4 @@
-"""Writes the configuration reference from the models: `python packaging/generate_reference.py docs/configuration.md`."""
+"""Writes the reference pages from the code: `python packaging/generate_reference.py docs`."""
 
 import sys
 import types
@@ -12,6 +12,8 @@ from pydantic.fields import FieldInfo
 
 from netmote.config.section import Section
 from netmote.daemon.config import Config
+from netmote.scoring.rules.rule_set import RuleSet
+from netmote.windows.schemas import ALL
 
 HEADER = """# Configuration reference
 
@@ -95,5 +97,51 @@ def _default(model: type[BaseModel], name: str, field: FieldInfo) -> str:
     return f"`{yaml.safe_dump(dumped, default_flow_style=True, width=10_000).removesuffix(chr(10)).removesuffix('...').strip()}`"
 
 
+RULES_HEADER = """# Rules
+
+Generated from `config/rules/` by `make docs`; do not edit. The reason for each limit stands beside it in those files.
+`scoring.rules` adds files of your own, `scoring.disabled_rules` takes rules out by id.
+
+| id | over | severity | ATT&CK | what it says | what to check |
+| --- | --- | --- | --- | --- | --- |
+"""
+
+
+def rules_page() -> str:
+    """Every shipped rule, Markdown."""
+    rules = RuleSet.load(["builtin"], disabled=()).rules
+    rows = [
+        f"| `{rule.id}` | {rule.fact or rule.over} | {rule.severity} | {rule.technique or ''} | {_cell(rule.title)} | {_cell(rule.check)} |"
+        for rule in sorted(rules, key=lambda rule: (rule.over, rule.id))
+    ]
+    return RULES_HEADER + "\n".join(rows) + "\n"
+
+
+FEATURES_HEADER = """# Features
+
+Generated from the feature schemas by `make docs`; do not edit. A model is bound to a schema by its hash, over names, order,
+units and formulas. W is the length of the window.
+"""
+
+
+def features_page() -> str:
+    """Every feature of every schema, Markdown."""
+    lines = [FEATURES_HEADER]
+    for schema in ALL:
+        window, hop = schema.window_ns // 10**9, schema.hop_ns // 10**9
+        lines += [f"## {schema.name}", "", f"Version {schema.version}, {window} s every {hop} s, hash `{schema.hash[:16]}`.", ""]
+        lines += ["| # | feature | unit | formula |", "| --- | --- | --- | --- |"]
+        lines += [f"| {n} | `{f.name}` | {f.unit} | {_cell(f.formula)} |" for n, f in enumerate(schema.features, 1)]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("{", "&#123;").replace("}", "&#125;").replace("\n", " ")
+
+
+PAGES = {"configuration.md": reference, "rules.md": rules_page, "features.md": features_page}
+
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(reference())
+    for name, page in PAGES.items():
+        (Path(sys.argv[1]) / name).write_text(page())
