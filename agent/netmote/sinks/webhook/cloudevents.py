@@ -43,6 +43,11 @@ def cloud_event(committed: Committed) -> dict[str, Any]:
     }
 
 
-def encode_batch(batch: Sequence[Committed]) -> bytes:
-    """The batch in `BATCH_MEDIA_TYPE`: an array of events, UTF-8."""
-    return b"[" + b",".join(encode(cloud_event(committed)) for committed in batch) + b"]"
+def encode_event(committed: Committed) -> bytes:
+    """One event as JSON, UTF-8, below 64 KiB."""
+    return encode(cloud_event(committed))
+
+
+def join_batch(events: Sequence[bytes]) -> bytes:
+    """Encoded events as one body of `BATCH_MEDIA_TYPE`: a JSON array."""
+    return b"[" + b",".join(events) + b"]"
