@@ -2,6 +2,8 @@
 
 import json
 import math
+from dataclasses import replace
+from enum import StrEnum
 
 import pytest
 
@@ -49,6 +51,16 @@ def test_a_later_version_is_still_read() -> None:
     document["weather"] = "fine"
     document["inputs"][0]["colour"] = "blue"
     assert Snapshot.from_json(json.dumps(document)) == snapshot()
+
+
+def test_a_state_of_a_later_version_is_a_word() -> None:
+    """A word this version does not know, or one that comes as an enumeration's member, is read as the word."""
+
+    class State(StrEnum):
+        NAPPING = "napping"
+
+    given = replace(snapshot(), devices=(DeviceStatus("sw", "10.0.0.2", State.NAPPING),))
+    assert Snapshot.from_json(given.to_json()).devices[0].state == "napping"
 
 
 def test_numbers_that_json_lacks_are_null() -> None:

@@ -2,7 +2,7 @@
 
 import math
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from netmote.scoring.finding import Contributor
@@ -30,6 +30,7 @@ def test_direction_and_what_is_unknown() -> None:
     assert (zero.bar, zero.band) == (0.0, 0.0)
 
 
+@example(1.797693134862316e305, None, None, None)
 @given(st.floats(), st.none() | st.floats(), st.none() | st.floats(), st.none() | st.floats())
 def test_any_number_stays_within_the_drawing(
     value: float, baseline: float | None, sigma: float | None, threshold: float | None

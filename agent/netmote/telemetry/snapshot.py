@@ -1,13 +1,12 @@
 """What the agent shows of itself at one moment: the nouns of the status page, `netmote status` and the control socket.
 
 Frozen values and their JSON, nothing that gathers them (the daemon does) or draws them (web and cli do). A figure that is
-not known is None, never zero.
+not known is None, never zero. States are words, open to new ones: an older reader shows a word that it does not know.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -30,8 +29,8 @@ class InputStatus:
     """One collector: a captured interface, a poller, this host."""
 
     name: str  # "eth0", "snmp", "host"
-    kind: Literal["capture", "snmp", "host"]
-    state: Literal["running", "starting", "degraded", "failed"]
+    kind: str  # capture, snmp, host
+    state: str  # running, starting, degraded, failed
     lag_seconds: float | None = None  # how far its newest event time lies behind now
     rate: float | None = None  # over the last few seconds, in `rate_unit`
     rate_unit: str = "packets/s"
@@ -59,7 +58,7 @@ class DeviceStatus:
 
     name: str
     address: str
-    state: Literal["up", "unreachable", "probation", "unknown"]
+    state: str  # up, snmp_broken, unreachable, probation, unknown
     last_answer_ns: int | None = None  # wall time
     poll_seconds: float | None = None  # how long the last poll took
     interval_seconds: float | None = None
@@ -74,7 +73,7 @@ class ModelStatus:
 
     name: str
     version: str
-    state: Literal["active", "shadow", "refused", "idle"]
+    state: str  # active, shadow, refused, idle
     reason: str = ""  # why it was refused
     schema: str = ""
     p50_ms: float | None = None  # latency of scoring one batch
@@ -95,7 +94,7 @@ class AlertSummary:
     """One alert in a list."""
 
     alert_id: str
-    state: Literal["firing", "resolved"]
+    state: str  # firing, resolved
     severity: str  # word of RFC 5424: "critical", "warning" ...
     title: str
     entity: str  # "<kind>:<name>"
@@ -113,7 +112,7 @@ class SinkStatus:
     """One way upstream and what waits for it."""
 
     name: str
-    state: Literal["ok", "retrying", "starting", "failed"]
+    state: str  # ok, retrying, starting, failed
     queued: int = 0  # revisions in the ledger after its cursor
     oldest_age_seconds: float | None = None
     delivered_total: int = 0  # since the start

@@ -54,7 +54,7 @@ def _bullet(contributor: Contributor) -> Bullet:
     def length(number: float | None) -> float | None:
         if number is None or not math.isfinite(number):
             return None
-        return round(WIDTH * abs(number) / scale, 1) if scale else 0.0
+        return round(WIDTH * (abs(number) / scale), 1) if scale else 0.0
 
     return Bullet(
         feature=contributor.feature,
