@@ -4,6 +4,7 @@ Owns the numbering and nothing else: no result may depend on a number, only on t
 nobody refers to any more (`compact`), so it is bounded by what the lanes hold.
 """
 
+import hashlib
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
@@ -38,9 +39,14 @@ class AddressTable:
 
     def interface(self, name: str) -> int:
         """The id of a capture interface. Raises ValueError beyond 256 of them."""
-        number = self._interfaces.setdefault(name, len(self._interfaces))
-        if number >= RESERVED:
-            raise ValueError(f"more than {RESERVED} capture interfaces")
+        number = self._interfaces.get(name)
+        if number is None:
+            number = len(self._interfaces)
+            if number >= RESERVED:
+                raise ValueError(f"more than {RESERVED} capture interfaces")
+            self._interfaces[name] = number
+            # Stands for the address where ties are broken, so that the order in which interfaces came does not.
+            self.low[number] = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
         return number
 
     @property

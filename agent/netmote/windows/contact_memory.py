@@ -51,9 +51,11 @@ class ContactMemory:
         self._limit = limit
         self._rings = rings
         self.keys = np.zeros(0, np.uint64)  # entity id, responder id, port; ascending
-        self._entries = np.zeros(0, _ENTRY)  # of each key
+        self._slot = np.zeros(0, np.int64)  # of each key: its row of the entries
+        self._entries = np.zeros(0, _ENTRY)
+        self._free_slots = np.zeros(0, np.int64)
         self._gaps = np.zeros((0, GAPS), np.uint32)  # by ring; _NO_GAP where not filled
-        self._free: list[int] = []  # rings
+        self._free_rings = np.zeros(0, np.int64)
         self.forgotten = 0  # keys that had to go
         self.refused = 0  # keys that found no room
 
@@ -77,18 +79,21 @@ class ContactMemory:
         order = np.lexsort((start_ns, key))
         key, start_ns, end_ns = key[order], start_ns[order], end_ns[order]
         first = _starts(key)
-        kept = self._admit(key[first], np.maximum.reduceat(end_ns, first))
-        if not kept.all():
-            inside = np.repeat(kept, np.diff(first, append=key.size))
-            key, start_ns, end_ns = key[inside], start_ns[inside], end_ns[inside]
-        if key.size:
-            self._note(key, start_ns, end_ns)
+        slots = self._slots_of(key[first], np.maximum.reduceat(end_ns, first))
+        size = np.diff(first, append=key.size)
+        if (slots < 0).any():
+            inside = np.repeat(slots >= 0, size)
+            start_ns, end_ns = start_ns[inside], end_ns[inside]
+            size, slots = size[slots >= 0], slots[slots >= 0]
+        if slots.size:
+            self._note(slots, size, start_ns, end_ns)
 
     def scores(self, end_ns: int, ids: int) -> NDArray[np.float64]:
         """By entity id below `ids`: the greatest score of the beacons still alive at `end_ns`."""
         greatest = np.zeros(ids)
-        alive = (self._entries["score"] > 0) & (self._entries["alive_until_ns"] >= end_ns)
-        np.maximum.at(greatest, (self.keys[alive] >> _ENTITY).astype(np.intp), self._entries["score"][alive])
+        entries = self._entries[self._slot]
+        alive = (entries["score"] > 0) & (entries["alive_until_ns"] >= end_ns)
+        np.maximum.at(greatest, (self.keys[alive] >> _ENTITY).astype(np.intp), entries["score"][alive])
         return greatest
 
     def forget(self, entities: NDArray[np.int64]) -> None:
@@ -110,36 +115,36 @@ class ContactMemory:
 
     @property
     def nbytes(self) -> int:
-        return self.keys.nbytes + self._entries.nbytes + self._gaps.nbytes
+        return self.keys.nbytes + self._slot.nbytes + self._entries.nbytes + self._gaps.nbytes
 
-    def _note(self, key: NDArray[np.uint64], start_ns: NDArray[np.int64], end_ns: NDArray[np.int64]) -> None:
-        """Slices of known keys, ordered by key and start: find the contacts among them and append their gaps."""
-        first = _starts(key)
-        size = np.diff(first, append=key.size)
-        at = np.searchsorted(self.keys, key[first])
-        entries = self._entries[at]
+    def _note(
+        self, slots: NDArray[np.int64], size: NDArray[np.int64], start_ns: NDArray[np.int64], end_ns: NDArray[np.int64]
+    ) -> None:
+        """Slices ordered by key and start, `size` of them for each of `slots`: append the gaps of the contacts among them."""
+        first = np.cumsum(size) - size
+        entries = self._entries[slots]
         # The running latest packet of each key: an accumulated maximum that an offset keeps from crossing into the next key.
         origin = int(start_ns.min()) - QUIET_NS - 1  # quiet longer ago than this is all the same
         active_ns = np.maximum(entries["active_ns"], origin)
         span = int(max(end_ns.max(), active_ns.max())) - origin + 1
-        offset = np.repeat(np.arange(first.size) * span, size)
+        group = np.repeat(np.arange(first.size), size)
         ends = end_ns.copy()
         ends[first] = np.maximum(ends[first], active_ns)
-        running = np.maximum.accumulate(ends - origin + offset) - offset + origin
+        ends += group * span - origin
+        running = np.maximum.accumulate(ends) - group * span + origin
         before = np.empty_like(running)
         before[1:] = running[:-1]
         before[first] = active_ns
         entries["active_ns"] = running[first + size - 1]
 
         is_contact = start_ns - before > QUIET_NS
-        group = np.repeat(np.arange(first.size), size)[is_contact]
-        contact_ns = start_ns[is_contact]
+        group, contact_ns = group[is_contact], start_ns[is_contact]
         if group.size:
-            self._append(at, entries, group, contact_ns)
-        self._entries[at] = entries
+            self._append(slots, entries, group, contact_ns)
+        self._entries[slots] = entries
 
     def _append(
-        self, at: NDArray[np.intp], entries: NDArray[np.void], group: NDArray[np.int64], contact_ns: NDArray[np.int64]
+        self, slots: NDArray[np.int64], entries: NDArray[np.void], group: NDArray[np.int64], contact_ns: NDArray[np.int64]
     ) -> None:
         """Contacts ordered by `group` (position in `entries`) and time: write their gaps into rings and rescore."""
         first = _starts(group)
@@ -158,7 +163,7 @@ class ContactMemory:
 
         ringless = touched[(entries["contacts"][touched] > 1) & (entries["ring"][touched] < 0)]
         if ringless.size:
-            entries["ring"][ringless] = self._take_rings(at, ringless.size)
+            entries["ring"][ringless] = self._take_rings(slots, ringless.size)
             # Without a ring there is no memory of gaps: the last contact is the first.
             entries["contacts"][ringless[entries["ring"][ringless] < 0]] = 1
         rings = entries["ring"][group]
@@ -180,32 +185,36 @@ class ContactMemory:
         entries["score"][rows] = np.where(doubled_median >= 2 * LEAST_MEDIAN_MS, score, 0.0)
         entries["alive_until_ns"][rows] = entries["contact_ns"][rows] + ALIVE_MEDIANS * doubled_median * 500_000
 
-    def _admit(self, keys: NDArray[np.uint64], active_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Make entries for ascending distinct `keys` that have none; False where there was no room. `active_ns`: last packet."""
-        is_known = self._is_known(keys)
+    def _slots_of(self, keys: NDArray[np.uint64], active_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows of ascending distinct `keys`, new ones made; -1 where there was no room. `active_ns`: their last packet."""
+        at, is_known = self._find(keys)
         fresh = keys[~is_known]
         excess = self.keys.size + fresh.size - self._limit
         if excess > 0:
             fresh = self._make_room(fresh, active_ns[~is_known], excess)
+            at, _ = self._find(fresh)
+        else:
+            at = at[~is_known]
         if fresh.size:
-            entries = np.zeros(fresh.size, _ENTRY)
-            entries["active_ns"], entries["ring"] = _NEVER, -1
-            where = np.searchsorted(self.keys, fresh)
-            self._entries = np.insert(self._entries, where, entries)
-            self.keys = np.insert(self.keys, where, fresh)
-        return self._is_known(keys) if excess > 0 else np.ones(keys.size, np.bool_)
+            taken = self._take_slots(fresh.size)
+            self.keys, self._slot = np.insert(self.keys, at, fresh), np.insert(self._slot, at, taken)
+        at, is_known = self._find(keys)
+        slots = np.full(keys.size, -1, np.int64)
+        slots[is_known] = self._slot[at[is_known]]
+        return slots
 
-    def _is_known(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    def _find(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Where `keys` are or belong among the sorted ones, and which are there."""
         at = np.searchsorted(self.keys, keys)
         is_known = np.zeros(keys.size, np.bool_)
         inside = at < self.keys.size
         is_known[inside] = self.keys[at[inside]] == keys[inside]
-        return is_known
+        return at, is_known
 
     def _make_room(self, fresh: NDArray[np.uint64], fresh_active_ns: NDArray[np.int64], excess: int) -> NDArray[np.uint64]:
         """Let the keys of least worth go, an eighth of the table beyond the excess; returns the new keys that may stay."""
         keys = np.concatenate([self.keys, fresh])
-        worth = np.concatenate([self._worth(int(fresh_active_ns.max())), fresh_active_ns])
+        worth = np.concatenate([self._worth(self._entries[self._slot], int(fresh_active_ns.max())), fresh_active_ns])
         go = least(worth, excess + self._limit // 8, lambda at: self._ties(keys[at]))
         keep = np.ones(keys.size, np.bool_)
         keep[go] = False
@@ -215,39 +224,49 @@ class ContactMemory:
         self._keep(keep[:old])
         return fresh[keep[old:]]
 
-    def _take_rings(self, at: NDArray[np.intp], count: int) -> NDArray[np.int32]:
-        """`count` empty rings, -1 where none is to be had. Keys other than those at positions `at` may lose theirs."""
-        if len(self._free) < count:
-            self._grow(count - len(self._free))
-        if len(self._free) < count:
-            has_ring = self._entries["ring"] >= 0
-            has_ring[at] = False
+    def _take_slots(self, count: int) -> NDArray[np.int64]:
+        old = len(self._entries)
+        if self._free_slots.size < count:
+            size = min(self._limit, max(old + count, 2 * old, 64))
+            self._entries = np.concatenate([self._entries, np.zeros(size - old, _ENTRY)])
+            self._free_slots = np.concatenate([self._free_slots, np.arange(old, size)])
+        taken, self._free_slots = self._free_slots[:count], self._free_slots[count:]
+        entries = np.zeros(count, _ENTRY)
+        entries["active_ns"], entries["ring"] = _NEVER, -1
+        self._entries[taken] = entries
+        return taken
+
+    def _take_rings(self, slots: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        """`count` empty rings, -1 where none is to be had. Keys other than those in `slots` may lose theirs."""
+        old = len(self._gaps)
+        if self._free_rings.size < count and old < self._rings:
+            size = min(self._rings, max(old + count, 2 * old, 64))
+            self._gaps = np.concatenate([self._gaps, np.full((size - old, GAPS), _NO_GAP)])
+            self._free_rings = np.concatenate([self._free_rings, np.arange(old, size)])
+        if self._free_rings.size < count:
+            has_ring = self._entries["ring"][self._slot] >= 0
+            has_ring[np.isin(self._slot, slots)] = False
             others = np.flatnonzero(has_ring)
-            worth = self._worth(int(self._entries["active_ns"].max()))[others]
-            missing = count - len(self._free) + self._rings // 8
-            go = others[least(worth, missing, lambda position: self._ties(self.keys[others[position]]))]
-            self._free.extend(self._entries["ring"][go].tolist())
+            entries = self._entries[self._slot]
+            worth = self._worth(entries, int(entries["active_ns"].max()))[others]
+            missing = count - self._free_rings.size + self._rings // 8
+            go = self._slot[others[least(worth, missing, lambda position: self._ties(self.keys[others[position]]))]]
+            self._free_rings = np.concatenate([self._free_rings, self._entries["ring"][go]])
             # The key stays as one that was contacted once.
             for column, value in (("ring", -1), ("contacts", 1), ("score", 0.0)):
                 self._entries[column][go] = value
             self.forgotten += go.size
-        taken = [self._free.pop() for _ in range(min(count, len(self._free)))]
-        self.refused += count - len(taken)
+        taken, self._free_rings = self._free_rings[:count], self._free_rings[count:]
+        self.refused += count - taken.size
         self._gaps[taken] = _NO_GAP
-        return np.array(taken + [-1] * (count - len(taken)), np.int32)
+        return np.concatenate([taken, np.full(count - taken.size, -1)])
 
-    def _grow(self, missing: int) -> None:
-        old = len(self._gaps)
-        size = min(self._rings, max(old + missing, 2 * old, 64))
-        self._gaps = np.concatenate([self._gaps, np.full((size - old, GAPS), _NO_GAP)])
-        self._free.extend(range(size - 1, old - 1, -1))
-
-    def _worth(self, now_ns: int) -> NDArray[np.int64]:
+    def _worth(self, entries: NDArray[np.void], now_ns: int) -> NDArray[np.int64]:
         """Of every key: its last packet, regular ones above all others."""
-        active_ns = np.maximum(self._entries["active_ns"], 0)
-        quiet_ns = now_ns - active_ns
-        is_regular = (self._entries["contacts"] > 1) & (quiet_ns <= OVERDUE_GAPS * self._entries["last_gap_ms"] * 1_000_000)
-        return active_ns + np.where(is_regular, _REGULAR_WORTH, 0)
+        active_ns: NDArray[np.int64] = np.maximum(entries["active_ns"], 0)
+        is_regular = (entries["contacts"] > 1) & (now_ns - active_ns <= OVERDUE_GAPS * entries["last_gap_ms"] * 1_000_000)
+        active_ns[is_regular] += _REGULAR_WORTH
+        return active_ns
 
     def _ties(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], ...]:
         entity, responder = (keys >> _ENTITY).astype(np.intp), ((keys >> _RESPONDER) & _ID_MASK).astype(np.intp)
@@ -256,9 +275,11 @@ class ContactMemory:
         return (is_interface, low[entity], high[entity], keys & _PORT_MASK, low[responder], high[responder])
 
     def _keep(self, keep: NDArray[np.bool_]) -> None:
-        rings = self._entries["ring"][~keep]
-        self._free.extend(rings[rings >= 0].tolist())
-        self.keys, self._entries = self.keys[keep], self._entries[keep]
+        gone = self._slot[~keep]
+        rings = self._entries["ring"][gone]
+        self._free_rings = np.concatenate([self._free_rings, rings[rings >= 0]])
+        self._free_slots = np.concatenate([self._free_slots, gone])
+        self.keys, self._slot = self.keys[keep], self._slot[keep]
 
 
 def _starts(ordered: NDArray[np.uint64] | NDArray[np.int64]) -> NDArray[np.intp]:

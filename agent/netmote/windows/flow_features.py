@@ -5,6 +5,7 @@ cannot change a bit. No loop runs over entities.
 """
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ _BITS_OF_ID = np.uint64(ID_BITS)
 _FIXED_POINT = float(1 << 20)  # entropy terms are rounded to 2**-20 bit, so that their sum is exact in any order
 _TIME_MASK = np.uint64((1 << 42) - 1)
 
+Prefix: TypeAlias = tuple[NDArray[np.uint64], NDArray[np.bool_] | None]
+
 
 def traffic_features(
     parts: Sequence[FlowPart], index: NDArray[np.int64], count: int, start_ns: int, window_ns: int
@@ -27,18 +30,22 @@ def traffic_features(
     `new_peer_ratio` and `beacon_score` need memory beyond the window and are left to the lane.
     """
     seconds = window_ns / 1e9
+    prefixes = [_prefix(part.entity, index) for part in parts]
+    out_prefixes = [_prefix(part.out_entity, index) for part in parts]
     total = np.zeros((count, len(Sum)), np.int64)
     for part in parts:
         position = index[part.present]
         wanted = position >= 0
         total[position[wanted]] += part.sums[wanted]
     features = _from_sums(total, seconds)
-    from_peers, peers = _from_peers(parts, index, count)
+    from_peers, peers = _from_peers(_sorted_keys(prefixes, [part.key for part in parts]), count)
     slices = total[:, Sum.FLOWS_OUT] + total[:, Sum.FLOWS_IN]
     features.update(from_peers)
     features["peers_per_flow"] = peers / np.maximum(slices, 1)
-    features.update(_from_ports(parts, index, count))
-    features.update(_from_times(parts, index, count, start_ns, seconds))
+    features.update(_from_ports(_sorted_keys(*_ported(parts, out_prefixes)), count))
+    starts = _sorted_keys(out_prefixes, [_clipped(part.out_start_ns - start_ns) for part in parts])
+    durations = _sorted_keys(out_prefixes, [_clipped(part.out_duration_ns) for part in parts])
+    features.update(_from_times(starts, durations, count, seconds))
     return features, peers
 
 
@@ -78,11 +85,8 @@ def _from_sums(total: NDArray[np.int64], seconds: float) -> dict[str, NDArray[np
     }
 
 
-def _from_peers(
-    parts: Sequence[FlowPart], index: NDArray[np.int64], count: int
-) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.int64]]:
-    """From the incidences sorted by entity, peer, port, direction."""
-    keys = _sorted_keys([(part.entity, part.key) for part in parts], index)
+def _from_peers(keys: NDArray[np.uint64], count: int) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.int64]]:
+    """From the keys of incidences, sorted: by entity, peer, port, direction."""
     if not keys.size:
         nothing = np.zeros(count)
         names = ("uniq_dst", "uniq_src", "dst_entropy", "max_ports_per_dst")
@@ -104,14 +108,8 @@ def _from_peers(
     return features, np.bincount(entity, minlength=count)
 
 
-def _from_ports(parts: Sequence[FlowPart], index: NDArray[np.int64], count: int) -> dict[str, NDArray[np.float64]]:
-    """From the initiated slices that have a port, sorted by entity, port, peer."""
-    ported = []
-    for part in parts:
-        has_port = ((part.out_key >> PORT_SHIFT) & PORT_MASK) != 0
-        key = part.out_key[has_port]
-        ported.append((part.out_entity[has_port], (((key >> PORT_SHIFT) & PORT_MASK) << _BITS_OF_ID) | (key >> PEER_SHIFT)))
-    keys = _sorted_keys(ported, index)
+def _from_ports(keys: NDArray[np.uint64], count: int) -> dict[str, NDArray[np.float64]]:
+    """From the keys of initiated slices that have a port, sorted: by entity, port, peer."""
     if not keys.size:
         return {name: np.zeros(count) for name in ("uniq_dport", "dport_entropy", "max_dsts_per_port")}
     port_starts = np.flatnonzero(_is_first(keys >> _BITS_OF_ID))
@@ -125,11 +123,10 @@ def _from_ports(parts: Sequence[FlowPart], index: NDArray[np.int64], count: int)
 
 
 def _from_times(
-    parts: Sequence[FlowPart], index: NDArray[np.int64], count: int, start_ns: int, seconds: float
+    starts: NDArray[np.uint64], durations: NDArray[np.uint64], count: int, seconds: float
 ) -> dict[str, NDArray[np.float64]]:
-    """Gaps between the starts of initiated slices and the median of their durations."""
+    """Gaps between the starts of initiated slices and the median of their durations, from both sorted by entity and time."""
     mean, variation, median = np.full(count, seconds), np.zeros(count), np.zeros(count)
-    starts = _sorted_keys([(part.out_entity, _clipped(part.out_start_ns - start_ns)) for part in parts], index)
     if starts.size:
         first = np.flatnonzero(_is_first(starts >> KEY_BITS))
         entity = (starts[first] >> KEY_BITS).astype(np.int64)
@@ -137,32 +134,46 @@ def _from_times(
         time = (starts & _TIME_MASK).astype(np.int64)
         enough = slices > 2
         gaps_mean = (time[first + slices - 1] - time[first]) / np.maximum(slices - 1, 1) / 1e9
-        gaps = np.diff(time, prepend=0) / 1e9
-        deviation = gaps - np.repeat(gaps_mean, slices)
+        group = np.repeat(np.arange(first.size), slices)
+        deviation = np.diff(time, prepend=0) / 1e9 - gaps_mean[group]
         deviation[first] = 0.0  # the first start of an entity has no gap before it
         # bincount adds in the order of time, which is the canonical one; equal starts are indistinguishable.
-        squares = np.bincount(np.repeat(np.arange(first.size), slices), weights=deviation * deviation)
+        squares = np.bincount(group, weights=deviation * deviation)
         mean[entity[enough]] = gaps_mean[enough]
         variation[entity[enough]] = (np.sqrt(squares / np.maximum(slices - 1, 1)) / (gaps_mean + 1e-9))[enough]
-        durations = (
-            _sorted_keys([(part.out_entity, _clipped(part.out_duration_ns)) for part in parts], index) & _TIME_MASK
-        ).astype(np.int64)
-        median[entity] = (durations[first + (slices - 1) // 2] + durations[first + slices // 2]) / 2e9
+        middle = (durations[first + (slices - 1) // 2] & _TIME_MASK) + (durations[first + slices // 2] & _TIME_MASK)
+        median[entity] = middle / 2e9
     return {"iat_mean": mean, "iat_cv": variation, "flow_dur_med": median}
 
 
-def _sorted_keys(pieces: Sequence[tuple[NDArray[np.uint32], NDArray[np.uint64]]], index: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """All keys with the position of their entity in front, sorted; those of entities not asked for left out."""
-    if not pieces:
-        return np.zeros(0, np.uint64)
-    position = index[np.concatenate([entity for entity, _ in pieces])]
-    keys = np.concatenate([key for _, key in pieces])
+def _prefix(entity: NDArray[np.uint32], index: NDArray[np.int64]) -> Prefix:
+    """The position of each entity where it stands in a key, and which are asked for (None: all)."""
+    position = index[entity]
     wanted = position >= 0
-    if not wanted.all():
-        position, keys = position[wanted], keys[wanted]
-    keys |= position.astype(np.uint64) << KEY_BITS
-    keys.sort()
-    return keys
+    if wanted.all():
+        return position.astype(np.uint64) << KEY_BITS, None
+    return position[wanted].astype(np.uint64) << KEY_BITS, wanted
+
+
+def _sorted_keys(prefixes: Sequence[Prefix], keys: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    """All keys with the position of their entity in front, sorted; those of entities not asked for left out."""
+    pieces = [prefix | (key if wanted is None else key[wanted]) for (prefix, wanted), key in zip(prefixes, keys, strict=True)]
+    joined = np.concatenate(pieces) if pieces else np.zeros(0, np.uint64)
+    joined.sort()
+    return joined
+
+
+def _ported(parts: Sequence[FlowPart], prefixes: Sequence[Prefix]) -> tuple[list[Prefix], list[NDArray[np.uint64]]]:
+    """Of the initiated slices that have a port: their prefixes, and keys of port and peer."""
+    chosen: list[Prefix] = []
+    keys = []
+    for part, (prefix, wanted) in zip(parts, prefixes, strict=True):
+        key = part.out_key if wanted is None else part.out_key[wanted]
+        port = (key >> PORT_SHIFT) & PORT_MASK
+        has_port = port != 0
+        chosen.append((prefix[has_port], None))
+        keys.append(((port << _BITS_OF_ID) | (key >> PEER_SHIFT))[has_port])
+    return chosen, keys
 
 
 def _clipped(time_ns: NDArray[np.int64]) -> NDArray[np.uint64]:

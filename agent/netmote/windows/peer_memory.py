@@ -30,9 +30,10 @@ class PeerMemory:
 
     def update(self, entity: NDArray[np.int64], peer: NDArray[np.uint64], pane_ns: int) -> None:
         """Note that these pairs (repeats allowed) spoke in the pane that began at `pane_ns`."""
-        pairs = np.unique((entity.astype(np.uint64) << _SHIFT) | peer)
-        if not pairs.size:
+        if not peer.size:
             return
+        pairs = np.sort((entity.astype(np.uint64) << _SHIFT) | peer)
+        pairs = pairs[np.r_[True, pairs[1:] != pairs[:-1]]]
         at = np.searchsorted(self.keys, pairs)
         is_known = np.zeros(pairs.size, np.bool_)
         inside = at < self.keys.size
