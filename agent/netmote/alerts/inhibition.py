@@ -53,7 +53,7 @@ INHIBITIONS: tuple[Inhibition, ...] = (
     Inhibition("device_restarted", Relation.OWNED, frozenset({"agent_restarted", "counter_discontinuity"})),
     Inhibition("interface_down", Relation.SAME, _PORT_NOISE),
     # A flood touches many ports or many hosts and fails mostly: it is neither a scan nor a misconfigured client.
-    Inhibition("syn_flood", Relation.SAME, frozenset({*_SCANS, "scanned", "brute_force_target"}) | _SCAN_TAIL),
+    Inhibition("syn_flood", Relation.SAME, frozenset({*_SCANS, "scanned", "brute_force"}) | _SCAN_TAIL),
     Inhibition("syn_flood_source", Relation.SAME, frozenset({*_SCANS, "brute_force"}) | _SCAN_TAIL),
     Inhibition("syn_flood_source", Relation.PEER, frozenset({"syn_flood", "scanned"})),
     Inhibition("segment_syn_flood", Relation.SAME, _SEGMENT_SCANS),
@@ -61,14 +61,18 @@ INHIBITIONS: tuple[Inhibition, ...] = (
     # A scan is one alert: at who scans, when that is a host of ours, else at who is scanned, else at the segment.
     *(Inhibition(scan, Relation.SAME, _SCAN_TAIL | {"scanned", "brute_force"}) for scan in _SCANS),
     *(Inhibition(scan, Relation.PEER, frozenset({"scanned", "failed_connections"})) for scan in _SCANS),
+    # Who tries many ports of many hosts scans both ways; the ports are the worse news.
+    Inhibition("vertical_scan", Relation.SAME, frozenset({"horizontal_scan"})),
     *(Inhibition(name, Relation.SEGMENT, _SEGMENT_SCANS) for name in (*_SCANS, "scanned", "syn_flood", "syn_flood_source")),
     *(Inhibition(name, Relation.SEGMENT, frozenset({"segment_syn_flood"})) for name in ("syn_flood", "syn_flood_source")),
     Inhibition("icmp_flood", Relation.SEGMENT, frozenset({"segment_icmp_flood"})),
-    # Guessing passwords makes many short, partly refused connections. It is one alert: at who guesses, else at the target.
+    # Guessing passwords makes many short, partly refused connections. It is one alert, on whichever side it is seen first.
     Inhibition("brute_force", Relation.SAME, frozenset({"failed_connections"})),
-    Inhibition("brute_force", Relation.PEER, frozenset({"brute_force_target"})),
+    Inhibition("brute_force", Relation.PEER, frozenset({"brute_force"})),
     # Names that carry data mostly do not resolve.
     Inhibition("dns_tunnel", Relation.SAME, frozenset({"dns_failures"})),
+    Inhibition("dns_tunnel", Relation.PEER, frozenset({"dns_tunnel", "dns_failures"})),
+    Inhibition("dns_failures", Relation.PEER, frozenset({"dns_failures"})),
     Inhibition("beaconing_unanswered", Relation.SAME, frozenset({"beaconing"})),
 )
 

@@ -178,16 +178,14 @@ class _Binder:
             units = {unit for _, unit in (*upper, *lower)}
             unit = "1" if len(units) == 1 else f"{upper[0][1]} / {lower[0][1]}"
             return RatioValue(name, unit, tuple(column for column, _ in upper), tuple(column for column, _ in lower))
-        is_share = condition.share_on_ports is not None
-        ports = (condition.share_on_ports if is_share else condition.slices_on_ports) or ()
-        key = "share_on_ports" if is_share else "slices_on_ports"
+        key = "brief_slices_on_ports"
+        ports = condition.brief_slices_on_ports or ()
         for place, port in enumerate(ports):
             if not 0 <= port < 65536:
                 self._report((*at, key, place), f"{port} is not a port; allowed: 0 to 65535")
         if self._schema.name != TRAFFIC.name:
             self._report((*at, key), f"only windows of traffic know ports, not those of {self._schema.name}")
-        flows = tuple(TRAFFIC.index[name] for name in ("flows_out_ps", "flows_in_ps")) if is_share else ()
-        return PortValue(key, "1" if is_share else "{slice}", frozenset(ports), flows)
+        return PortValue(key, "{slice}", frozenset(ports))
 
     def _column(self, name: str, at: Location) -> tuple[int, str]:
         column = self._schema.index.get(name)

@@ -17,6 +17,9 @@ from netmote.windows.vector import VectorBatch, WindowEvidence
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+# A flow with this many slices of 5 s within a window is a session, not an attempt.
+LASTING_SLICES = 4
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Usual:
@@ -39,13 +42,19 @@ class Frame:
     def _evidence_of(self) -> dict[int, WindowEvidence]:
         return {}
 
-    def slices_on(self, row: int, ports: frozenset[int]) -> float:
-        """Flow slices of an entity on these responder ports. Only called where `evidence` is given."""
+    def brief_slices_on(self, row: int, ports: frozenset[int]) -> float:
+        """Flow slices of an entity on these responder ports, long flows left out. Only called where `evidence` is given."""
         assert self.evidence is not None, "asked only where there is evidence"
         known = self._evidence_of
         if row not in known:
             known[row] = self.evidence(self.vectors.entities[row])
-        return float(sum(slices for port, slices in known[row].top_ports if port in ports))
+        slices = sum(count for port, count in known[row].top_ports if port in ports)
+        lasting = sum(
+            flow.slices
+            for flow in known[row].top_flows
+            if flow.destination_transport_port in ports and flow.slices >= LASTING_SLICES
+        )
+        return float(max(slices - lasting, 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,29 +115,21 @@ class RatioValue:
 
 @dataclass(frozen=True, slots=True)
 class PortValue:
-    """Flow slices on some responder ports, or their share in all slices (`flows` names the columns that add up to them)."""
+    """Flow slices of brief flows on some responder ports."""
 
     name: str
     unit: str
     ports: frozenset[int]
-    flows: tuple[int, ...] = ()  # empty: the number itself
 
     is_costly = True  # evidence is gathered only for entities of which all else holds
 
     def read(self, frame: Frame, wanted: Mask) -> tuple[Floats, Mask]:
-        vectors = frame.vectors
-        slices = np.zeros(len(vectors.entities))
+        slices = np.zeros(len(wanted))
         if frame.evidence is None:
-            return slices, np.zeros(len(slices), bool)
+            return slices, np.zeros(len(wanted), bool)
         for row in np.flatnonzero(wanted):
-            slices[row] = frame.slices_on(int(row), self.ports)
-        if not self.flows:
-            return slices, wanted
-        seconds = (vectors.end_ns - vectors.start_ns) / 1e9
-        total = vectors.values[:, self.flows].sum(axis=1) * seconds
-        share = np.zeros(len(slices))
-        np.divide(slices, total, out=share, where=total > 0)
-        return np.minimum(share, 1.0), wanted & (total > 0)
+            slices[row] = frame.brief_slices_on(int(row), self.ports)
+        return slices, wanted
 
 
 Value = FeatureValue | WindowValue | RatioValue | PortValue

@@ -11,12 +11,12 @@ from netmote.scoring.finding import Severity
 
 Over = Literal["traffic", "interface", "device", "sensor", "fact"]
 Threshold = float | str
-_SUBJECTS = ("all", "any", "not", "feature", "ratio", "slices_on_ports", "share_on_ports")
+_SUBJECTS = ("all", "any", "not", "feature", "ratio", "brief_slices_on_ports")
 _LIMITS = ("above", "below", "above_baseline_sigma")
 
 
 class Condition(Section):
-    """One node of `when`: exactly one of all, any, not, feature, ratio, slices_on_ports, share_on_ports.
+    """One node of `when`: exactly one of all, any, not, feature, ratio, brief_slices_on_ports.
 
     Something that was not observed is neither true nor false: it can make no rule fire, not even through `not`.
     """
@@ -36,11 +36,8 @@ class Condition(Section):
     ratio: tuple[str | tuple[str, ...], str | tuple[str, ...]] | None = None
     """Two features, or lists of features to add up: the first divided by the second."""
 
-    slices_on_ports: tuple[int, ...] | None = Field(default=None, min_length=1)
-    """Flow slices on these responder ports, as far as they are among the busiest of the window."""
-
-    share_on_ports: tuple[int, ...] | None = Field(default=None, min_length=1)
-    """The share of these in all flow slices of the window."""
+    brief_slices_on_ports: tuple[int, ...] | None = Field(default=None, min_length=1)
+    """Flow slices on these responder ports without those of long flows, as far as both are among the busiest of the window."""
 
     above: Threshold | None = None
     """Holds when the value is greater than this."""
