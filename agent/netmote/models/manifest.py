@@ -54,7 +54,7 @@ class Quantisation(_Part):
 
     kind: Literal["float32", "int8-weights", "int8-dynamic"]
     reason: str
-    calibration: Agreement | None = None
+    recorded: Agreement | None = None
     injected_extremes: Agreement | None = None
     refused: dict[str, str] = {}
     """Kinds that were tried and did not pass, with the reason."""
@@ -73,6 +73,8 @@ class Evaluation(_Part):
     windows_benign: int
     windows_attack: int
     auc: float
+    auc_robust_z: float
+    """Of the mean square of robustly scaled features: what no training gives."""
     auc_random: float
     false_positive_rate: float
     """Share of benign test windows above the 99 % quantile of the calibration windows."""

@@ -4,7 +4,7 @@ Layers 37-24-8-24-37 with ReLU between; input noise 0.2; smooth L1 loss (quadrat
 validation windows. Same data, seed and numpy build: same weights to the last bit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -30,7 +30,7 @@ class Network:
 
     def reconstruct(self, prepared: NDArray[np.float32]) -> NDArray[np.float32]:
         """(windows, features) through the network."""
-        return _forward(self.weights, self.biases, prepared)[-1]
+        return forward(self.weights, self.biases, prepared)[-1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +58,7 @@ def fit_autoencoder(
         for inputs, outputs in pairwise(sizes)
     ]
     biases = [np.zeros(outputs, np.float32) for outputs in sizes[1:]]
-    adam = _Adam([*weights, *biases])
+    adam = Adam([*weights, *biases])
     best, best_loss, best_epoch, losses = ([*weights], [*biases]), np.inf, 0, []
     for epoch in range(1, epochs + 1):
         order = random.permutation(len(train))
@@ -66,10 +66,12 @@ def fit_autoencoder(
         for begin in range(0, len(order), BATCH):
             clean = train[order[begin : begin + BATCH]]
             noisy = clean + np.float32(NOISE) * random.standard_normal(clean.shape, dtype=np.float32)
-            loss, gradients = _gradients(weights, biases, noisy, clean)
-            total += loss * len(clean)
-            adam.step([*weights, *biases], gradients)
-        held_out = _loss(_forward(weights, biases, validation)[-1] - validation)
+            layers = forward(weights, biases, noisy)
+            residual = layers[-1] - clean
+            total += _loss(residual) * len(clean)
+            slope = np.clip(residual, -1.0, 1.0) / np.float32(residual.size)
+            adam.step([*weights, *biases], gradients(weights, layers, slope))
+        held_out = _loss(forward(weights, biases, validation)[-1] - validation)
         losses.append((total / len(train), held_out))
         on_epoch(epoch, *losses[-1])
         if held_out < best_loss - LEAST_GAIN:
@@ -79,29 +81,33 @@ def fit_autoencoder(
     return Fit(Network(tuple(best[0]), tuple(best[1])), tuple(losses), best_epoch)
 
 
-class _Adam:
-    def __init__(self, parameters: list[NDArray[np.float32]]) -> None:
+class Adam:
+    """Adam with weight decay in the gradient (Kingma and Ba, 2015); changes the parameters in place."""
+
+    def __init__(
+        self, parameters: list[NDArray[np.float32]], *, learning_rate: float = LEARNING_RATE, decay: float = WEIGHT_DECAY
+    ) -> None:
+        self._rate, self._decay = learning_rate, decay
         self._first = [np.zeros_like(parameter) for parameter in parameters]
         self._second = [np.zeros_like(parameter) for parameter in parameters]
         self._steps = 0
 
-    def step(self, parameters: list[NDArray[np.float32]], gradients: list[NDArray[np.float32]]) -> None:
+    def step(self, parameters: list[NDArray[np.float32]], slopes: list[NDArray[np.float32]]) -> None:
         self._steps += 1
         first_scale, second_scale = 1.0 - _BETA1**self._steps, 1.0 - _BETA2**self._steps
         for index, parameter in enumerate(parameters):
             first, second = self._first[index], self._second[index]
-            decayed = gradients[index] + np.float32(WEIGHT_DECAY) * parameter
+            decayed = slopes[index] + np.float32(self._decay) * parameter
             np.add(first, np.float32(1.0 - _BETA1) * (decayed - first), out=first)
             np.add(second, np.float32(1.0 - _BETA2) * (decayed * decayed - second), out=second)
             root = np.sqrt(second / np.float32(second_scale)) + np.float32(_EPSILON)
-            np.subtract(parameter, np.float32(LEARNING_RATE / first_scale) * first / root, out=parameter)
+            np.subtract(parameter, np.float32(self._rate / first_scale) * first / root, out=parameter)
 
 
-def _forward(
-    weights: tuple[NDArray[np.float32], ...] | list[NDArray[np.float32]],
-    biases: tuple[NDArray[np.float32], ...] | list[NDArray[np.float32]],
-    inputs: NDArray[np.float32],
+def forward(
+    weights: Sequence[NDArray[np.float32]], biases: Sequence[NDArray[np.float32]], inputs: NDArray[np.float32]
 ) -> list[NDArray[np.float32]]:
+    """The inputs and the output of every layer, in order."""
     layers = [inputs]
     for index, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         outputs = layers[-1] @ weight + bias
@@ -109,15 +115,10 @@ def _forward(
     return layers
 
 
-def _gradients(
-    weights: list[NDArray[np.float32]],
-    biases: list[NDArray[np.float32]],
-    noisy: NDArray[np.float32],
-    clean: NDArray[np.float32],
-) -> tuple[float, list[NDArray[np.float32]]]:
-    layers = _forward(weights, biases, noisy)
-    residual = layers[-1] - clean
-    slope = np.clip(residual, -1.0, 1.0) / np.float32(residual.size)
+def gradients(
+    weights: Sequence[NDArray[np.float32]], layers: list[NDArray[np.float32]], slope: NDArray[np.float32]
+) -> list[NDArray[np.float32]]:
+    """Slopes of the loss by each weight, then by each bias, from its slope by the output and the layers of `forward`."""
     for_weights: list[NDArray[np.float32]] = []
     for_biases: list[NDArray[np.float32]] = []
     for index in reversed(range(len(weights))):
@@ -125,7 +126,7 @@ def _gradients(
         for_biases.append(slope.sum(axis=0))
         if index:
             slope = (slope @ weights[index].T) * (layers[index] > 0)
-    return _loss(residual), [*reversed(for_weights), *reversed(for_biases)]
+    return [*reversed(for_weights), *reversed(for_biases)]
 
 
 def _loss(residual: NDArray[np.float32]) -> float:

@@ -90,8 +90,8 @@ def _prepare(build: _Builder, preparation: Preparation) -> str:
 def _int8(build: _Builder, index: int, weight: NDArray[np.float32]) -> str:
     from onnx import TensorProto
 
-    column = np.maximum(np.abs(weight).max(axis=0), np.float32(1e-12)) / np.float32(LEVELS)
-    levels = np.rint(weight / column).astype(np.int8)
+    scale = (np.maximum(np.abs(weight).max(axis=0), np.float32(1e-12)) / np.float32(LEVELS)).astype(np.float32)
+    levels = np.rint(weight / scale).astype(np.int8)
     # Cast and Mul, not DequantizeLinear: onnxruntime fuses that one with MatMul into a kernel that rounds the activations too.
     unpacked = build.node("Cast", build.constant(f"w{index}", levels), to=TensorProto.FLOAT)
-    return build.node("Mul", unpacked, build.constant(f"s{index}", column.astype(np.float32)))
+    return build.node("Mul", unpacked, build.constant(f"s{index}", scale))

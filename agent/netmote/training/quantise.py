@@ -1,6 +1,6 @@
 """Smaller weights only where nothing that matters changes: candidates, the gate, and the reason of every refusal.
 
-The gate looks at calibration windows *and* at windows with injected extremes: static quantisation calibrated on benign data passes the
+The gate looks at recorded windows *and* at windows with injected extremes: static quantisation calibrated on benign data passes the
 first and turns anomalies into average windows. A score that depends on who else is in the batch is refused too.
 """
 
@@ -36,6 +36,7 @@ class Quantised:
 def quantise(
     network: Network,
     preparation: Preparation,
+    windows: NDArray[np.float64],
     calibration: NDArray[np.float64],
     *,
     seed: int,
@@ -43,22 +44,24 @@ def quantise(
 ) -> Quantised:
     """Try INT8 weights, then fully dynamic INT8; the first that passes the gate is taken, else float32.
 
-    `calibration`: raw windows (windows, features) that trained nothing.
+    Raw windows (windows, features): the 99 % quantile of `calibration` is the alert threshold, `windows` are compared. They may be those
+    that trained: both networks come from the same weights, so only their difference is at stake.
     """
     reference = build_graph(network, preparation, int8=False, metadata=metadata)
     candidates = {
         "int8-weights": build_graph(network, preparation, int8=True, metadata=metadata),
         "int8-dynamic": fully_dynamic(reference),
     }
-    windows = calibration.astype(np.float32)
-    extremes = inject_extremes(calibration, preparation, seed=seed).astype(np.float32)
+    ordinary = windows.astype(np.float32)
+    extremes = inject_extremes(windows, preparation, seed=seed).astype(np.float32)
+    benign = calibration.astype(np.float32)
     refused: dict[str, str] = {}
     chosen: Quantised | None = None
     for kind, model in candidates.items():
-        agreements = (agreement(reference, model, windows, windows), agreement(reference, model, extremes, windows))
+        agreements = (agreement(reference, model, ordinary, benign), agreement(reference, model, extremes, benign))
         failures = [
             f"{where}: {why}"
-            for where, one in zip(("calibration", "injected extremes"), agreements, strict=True)
+            for where, one in zip(("recorded windows", "injected extremes"), agreements, strict=True)
             if (why := failed(one))
         ]
         if failures:
@@ -70,7 +73,7 @@ def quantise(
                     {
                         "kind": kind,
                         "reason": f"passed the gate; {len(model):,} bytes against {len(reference):,} in float32",
-                        "calibration": agreements[0],
+                        "recorded": agreements[0],
                         "injected_extremes": agreements[1],
                     }
                 ),
