@@ -33,7 +33,9 @@ def state_dir(tmp_path):
 
 
 def netmote(*arguments):
-    return subprocess.run([sys.executable, "-m", "netmote", "export", *map(str, arguments)], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "netmote", "export", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
 
 
 def test_standard_output_as_json_lines(state_dir):

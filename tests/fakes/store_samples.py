@@ -76,7 +76,9 @@ def flow_batch(start_ns=T0, rows=100, *, seed=1, source="capture:eth0"):
     slices["initiator_octets"] = slices["initiator_packets"] * 90
     slices["responder_packets"] = rng.integers(0, 20, rows)
     slices["responder_octets"] = slices["responder_packets"] * 900
-    return FlowBatch(source, start_ns, start_ns + PANE_NS, source.partition(":")[2], slices, CaptureLoss(500, 490, 6, (("short", 4),), 10))
+    return FlowBatch(
+        source, start_ns, start_ns + PANE_NS, source.partition(":")[2], slices, CaptureLoss(500, 490, 6, (("short", 4),), 10)
+    )
 
 
 def interface_batch(start_ns=T0, ports=3, *, device="core"):
@@ -125,7 +127,13 @@ def host_record(start_ns=T0):
 
 def fact_batch(start_ns=T0):
     facts = (
-        Fact(Entity(EntityKind.INTERFACE, "core/Gi0/1"), "interface_down", start_ns + 5, 1.0, MappingProxyType({"if_alias": "uplink"})),
+        Fact(
+            Entity(EntityKind.INTERFACE, "core/Gi0/1"),
+            "interface_down",
+            start_ns + 5,
+            1.0,
+            MappingProxyType({"if_alias": "uplink"}),
+        ),
         Fact(Entity(EntityKind.SENSOR, "edge"), "clock_step", start_ns + 6, -0.0),
     )
     return FactBatch("snmp:core", start_ns, start_ns + SECOND, facts)

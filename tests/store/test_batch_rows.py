@@ -39,7 +39,11 @@ def round_trip(connection, batch):
 def assert_same_gauges(left, right):
     assert list(left) == list(right)
     for name, value in left.items():
-        assert math.isnan(right[name]) if math.isnan(value) else (value, math.copysign(1, value)) == (right[name], math.copysign(1, right[name]))
+        assert (
+            math.isnan(right[name])
+            if math.isnan(value)
+            else (value, math.copysign(1, value)) == (right[name], math.copysign(1, right[name]))
+        )
 
 
 def assert_same(left, right):
@@ -49,7 +53,13 @@ def assert_same(left, right):
         case FlowBatch():
             assert right.slices.dtype == left.slices.dtype == FLOW_DTYPE
             assert left.slices.tobytes() == right.slices.tobytes()
-            assert (left.source, left.start_ns, left.end_ns, left.interface, left.loss) == (right.source, right.start_ns, right.end_ns, right.interface, right.loss)
+            assert (left.source, left.start_ns, left.end_ns, left.interface, left.loss) == (
+                right.source,
+                right.start_ns,
+                right.end_ns,
+                right.interface,
+                right.loss,
+            )
         case InterfaceBatch():
             for name in InterfaceBatch.__slots__:
                 mine, theirs = getattr(left, name), getattr(right, name)

@@ -35,16 +35,23 @@ asyncio.run(main())
 """
 
 
+FAKES = str(Path(__file__).resolve().parents[1] / "fakes")
+
+
+def run_and_kill(state_dir, seconds):
+    """Let the child commit for so long, then kill -9 it."""
+    with subprocess.Popen([sys.executable, "-c", CHILD, str(state_dir), FAKES], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        time.sleep(seconds)
+        child.kill()
+
+
 async def test_twenty_kills_lose_and_double_nothing(opened, tmp_path):
     """After each of 20 kills at random moments the ledger holds everything announced, once, numbered without gaps."""
     rng = random.Random(20)
-    fakes = str(Path(__file__).resolve().parents[1] / "fakes")
     for _ in range(20):
-        with subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path), fakes], stdout=subprocess.PIPE) as child:
-            assert child.stdout is not None
-            assert child.stdout.readline() == b"ready\n"
-            time.sleep(rng.uniform(0.0, 0.15))
-            child.kill()
+        run_and_kill(tmp_path, rng.uniform(0.0, 0.15))
     # A line may be torn by the kill: only whole ones were announced.
     lines = (tmp_path / "announced").read_text().split("\n")[:-1]
     announced = {}

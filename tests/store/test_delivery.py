@@ -9,9 +9,11 @@ from store_samples import alert
 
 
 async def assert_identity(store, tmp_path):
-    """created = acknowledged + queued + quarantined + expired, by the view and by the facade."""
+    """The identity, created = acknowledged + queued + quarantined + expired, by the view and by the facade."""
     with closing(sqlite3.connect(f"file:{tmp_path / 'ledger.db'}?mode=ro", uri=True)) as connection:
-        rows = connection.execute("SELECT sink, created, acknowledged, queued, quarantined, expired, holds FROM ledger_identity").fetchall()
+        rows = connection.execute(
+            "SELECT sink, created, acknowledged, queued, quarantined, expired, holds FROM ledger_identity"
+        ).fetchall()
     for sink, created, acknowledged, queued, quarantined, expired, holds in rows:
         assert created == acknowledged + queued + quarantined + expired, sink
         assert holds == 1

@@ -66,7 +66,9 @@ def test_flows_are_what_was_captured(recorded, tmp_path):
     for name in FLOW_DTYPE.names:
         column = [document[name] for document in documents]
         expected = batch.slices[name]
-        assert column == ([address_text(each.tobytes()) for each in expected] if expected.dtype.kind == "V" else expected.tolist())
+        assert column == (
+            [address_text(each.tobytes()) for each in expected] if expected.dtype.kind == "V" else expected.tolist()
+        )
     assert documents[0]["source_address"].count(".") == 3
 
 

@@ -120,7 +120,9 @@ async def test_the_epoch_is_of_the_ledger(opened, tmp_path):
 async def test_silences(opened, clock):
     """A silence is stored, found after a restart, and ended."""
     store = await opened()
-    silence = Silence("s1", clock.now_ns(), clock.now_ns() + 60 * SECOND, "maintenance", None, Entity(EntityKind.HOST, "192.0.2.7"))
+    silence = Silence(
+        "s1", clock.now_ns(), clock.now_ns() + 60 * SECOND, "maintenance", None, Entity(EntityKind.HOST, "192.0.2.7")
+    )
     await store.add_silence(silence)
     await store.close()
     store = await opened()
@@ -143,6 +145,9 @@ async def test_life_cycle(tmp_path, clock):
         await store.commit([], None)
     await store.open()
     await store.append([host_record()])
+    await store.close()
+    await store.open()
+    assert len(await store.read_after(None)) == 1, "opened again, each file is counted once"
     await store.close()
     assert not list(tmp_path.glob("*-wal")), "the last connection brings the log in"
 

@@ -81,7 +81,7 @@ class RecordLog:
             self._writer = None
 
     def _take_stock(self) -> None:
-        self._state_dir.mkdir(parents=True, exist_ok=True)
+        self._files.clear()
         paths = catalog.telemetry_paths(self._state_dir)
         for path in paths:
             # A file with a log beside it was not closed; replaying the log makes it whole. The last by name is the usual newest.

@@ -1,0 +1,79 @@
+"""A change of schema and its record are one transaction; what a newer version wrote is refused."""
+
+import sqlite3
+
+import pytest
+
+from netmote.errors import Permanent
+from netmote.store.ledger_schema import LEDGER_MIGRATIONS
+from netmote.store.migrations import Migration, migrate, schema_version
+from netmote.store.telemetry_schema import TELEMETRY_MIGRATIONS
+
+ONE = Migration(1, "one", ("CREATE TABLE a(x INTEGER) STRICT",))
+TWO = Migration(2, "two", ("ALTER TABLE a ADD COLUMN y INTEGER", "INSERT INTO a VALUES(1, 2)"))
+BROKEN = Migration(2, "broken", ("ALTER TABLE a ADD COLUMN y INTEGER", "INSERT INTO nowhere VALUES(1)"))
+
+
+@pytest.fixture
+def connection():
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    yield connection
+    connection.close()
+
+
+def test_steps_are_applied_once_and_recorded(connection):
+    """Only what is missing is applied, and the record says when."""
+    assert schema_version(connection) == 0
+    assert migrate(connection, [ONE], 5) == 1
+    assert migrate(connection, [ONE, TWO], 7) == 1
+    assert migrate(connection, [ONE, TWO], 9) == 0
+    assert connection.execute("SELECT version, name, applied_at_ns FROM migration").fetchall() == [(1, "one", 5), (2, "two", 7)]
+    assert connection.execute("SELECT * FROM a").fetchall() == [(1, 2)]
+
+
+def test_a_step_that_fails_leaves_nothing(connection):
+    """The step and its record roll back together."""
+    migrate(connection, [ONE], 5)
+    connection.execute("BEGIN")
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(connection, [ONE, BROKEN], 7)
+    connection.execute("ROLLBACK")
+    assert schema_version(connection) == 1
+    assert [row[1] for row in connection.execute("PRAGMA table_info(a)")] == ["x"]
+
+
+def test_a_newer_file_is_refused(connection):
+    """Its columns are not known to us, so we do not touch it."""
+    migrate(connection, [ONE, TWO], 5)
+    with pytest.raises(Permanent, match="version 2"):
+        migrate(connection, [ONE], 6)
+
+
+def test_numbers_without_gaps(connection):
+    """A list that skips a number is a bug of ours."""
+    with pytest.raises(ValueError, match="without gaps"):
+        migrate(connection, [TWO], 1)
+
+
+async def test_a_newer_ledger_is_refused_not_set_aside(opened, tmp_path):
+    """Downgrading must not look like damage: the ledger stays where it is."""
+    store = await opened()
+    await store.close()
+    with sqlite3.connect(tmp_path / "ledger.db") as newer:
+        newer.execute("INSERT INTO migration VALUES(99, 'from the future', 0)")
+    newer.close()
+    with pytest.raises(Permanent, match="install the newer one"):
+        await opened()
+    assert not list(tmp_path.glob("*.corrupt-*"))
+
+
+@pytest.mark.parametrize("migrations", [LEDGER_MIGRATIONS, TELEMETRY_MIGRATIONS])
+def test_the_real_schemas_are_strict(connection, migrations):
+    """Every table of ours is STRICT, so that no value of a wrong type gets in unseen."""
+    migrate(connection, migrations, 0)
+    tables = connection.execute(
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    ).fetchall()
+    assert len(tables) > 5
+    for name, sql in tables:
+        assert "STRICT" in sql, name
