@@ -7,7 +7,7 @@ import pytest
 from netmote.config.document import check_document, load_document, parse_document
 from netmote.config.section import duration_seconds, duration_text, size_bytes, size_text
 from netmote.daemon.config import Config
-from netmote.errors import ConfigError
+from netmote.errors import ConfigError, Retryable
 
 
 def problems_of(text: str) -> list[str]:
@@ -101,3 +101,27 @@ def test_not_a_duration(text: str) -> None:
     """A bare number, a negative one and an unknown unit are refused with an example."""
     with pytest.raises(ValueError, match='"30s"'):
         duration_seconds(text)
+
+
+def test_secret_is_a_reference_that_can_be_revealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A validated secret reveals what it refers to, and its printed form is the reference alone."""
+    (tmp_path / "community").write_text("s3cret\n")
+    monkeypatch.setenv("NETMOTE_TEST_SECRET", "from-env")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    text = "snmp:\n  targets:\n" + "".join(
+        f"    - {{name: t{n}, address: 127.0.0.1, community: '{reference}'}}\n"
+        for n, reference in enumerate((f"file:{tmp_path}/community", "env:NETMOTE_TEST_SECRET", "credential:community"))
+    )
+    config = check_document(parse_document(text, "c.yaml"), Config)
+    assert [t.community.reveal() for t in config.snmp.targets if t.community] == ["s3cret", "from-env", "s3cret"]
+    assert "s3cret" not in repr(config) + config.model_dump_json()
+
+
+def test_absent_secret_may_come_later(tmp_path: Path) -> None:
+    """A secret that is not there is a reason to try again, and names where it was looked for."""
+    config = check_document(
+        parse_document(f"snmp: {{targets: [{{name: a, address: b, community: 'file:{tmp_path}/none'}}]}}", "c.yaml"), Config
+    )
+    assert config.snmp.targets[0].community is not None
+    with pytest.raises(Retryable, match="none"):
+        config.snmp.targets[0].community.reveal()

@@ -24,7 +24,7 @@ def explained(revisions: Sequence[Committed]) -> "list[RenderableType]":
         Text(alert.title, "bold"),
         Text(f"{alert.severity.word}, {alert.state.value}{', silenced' if alert.is_silenced else ''}; about {alert.entity}"),
         Text(
-            f"held {alert.count} times from {time_text(alert.started_at_ns)} to {time_text(alert.last_seen_ns)}{_resolved(alert)}"
+            f"held {_times(alert.count)} from {time_text(alert.started_at_ns)} to {time_text(alert.last_seen_ns)}{_resolved(alert)}"
         ),
         Text(
             f"score {alert.score:.4f} by {alert.detector}, {alert.group}"
@@ -43,7 +43,7 @@ def explained(revisions: Sequence[Committed]) -> "list[RenderableType]":
     parts.append(Text(_quality(alert)))
     if alert.check:
         parts.append(Text(f"check   {alert.check}"))
-    parts.append(Text(f"silence netmote alerts silence --rule {alert.group} --entity {alert.entity} --for 2h --reason ..."))
+    parts.append(Text(f"silence netmote alerts silence {alert.alert_id[:8]} --for 2h --reason ..."))
     parts.append(
         Text(
             f"id {alert.alert_id}, revision {alert.revision} of {len(revisions)} stored; ledger {latest.sensor}/{latest.ledger_epoch}/{latest.seq}",
@@ -51,6 +51,10 @@ def explained(revisions: Sequence[Committed]) -> "list[RenderableType]":
         )
     )
     return parts
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _resolved(alert: Alert) -> str:

@@ -55,19 +55,13 @@ def list_alerts(
         typer.echo("no alerts")
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("id", "last seen", "severity", "state", "what", "about", "count"):
-        table.add_column(heading, justify="right" if heading == "count" else "left", overflow="fold")
+    for heading in ("id", "last seen", "severity", "state", "count", "what"):
+        table.add_column(heading, justify="right" if heading == "count" else "left", no_wrap=heading != "what")
     for row in rows:
         alert = row.alert
         shown = f"{alert.state.value}, silenced" if alert.is_silenced else alert.state.value
         table.add_row(
-            alert.alert_id[:8],
-            time_text(alert.last_seen_ns),
-            alert.severity.word,
-            shown,
-            alert.title,
-            str(alert.entity),
-            str(alert.count),
+            alert.alert_id[:8], time_text(alert.last_seen_ns), alert.severity.word, shown, str(alert.count), alert.title
         )
     Console().print(table)
 
@@ -90,15 +84,7 @@ def show_alert(
     from netmote.cli.alert_explained import explained
     from netmote.sinks.alert_document import alert_document
 
-    with _view(config, state_dir) as view:
-        revisions = view.alert(alert_id)
-    if not revisions:
-        typer.echo(f"no alert whose id begins with {alert_id!r}", err=True)
-        raise typer.Exit(1)
-    ids = sorted({row.alert.alert_id for row in revisions})
-    if len(ids) > 1:
-        typer.echo(f"{alert_id!r} is the beginning of {len(ids)} alerts: {', '.join(each[:12] for each in ids[:10])}", err=True)
-        raise typer.Exit(1)
+    revisions = _one(_revisions(config, state_dir, alert_id), alert_id)
     if json_lines:
         for row in revisions:
             typer.echo(json.dumps(alert_document(row), ensure_ascii=False))
@@ -110,19 +96,22 @@ def show_alert(
 
 @app.command("silence")
 def silence(
+    alert_id: Annotated[
+        str | None, typer.Argument(help="An alert: its rule and its entity are silenced.", metavar="ID", show_default=False)
+    ] = None,
     config: ConfigOption = None,
     state_dir: StateDirOption = None,
     rule: Annotated[str | None, typer.Option(help="Rule id (or model group) to silence.")] = None,
     entity: Annotated[str | None, typer.Option(help="Entity to silence, such as host:192.0.2.7.")] = None,
     duration: Annotated[str, typer.Option("--for", help='How long, such as "2h".')] = "2h",
-    reason: Annotated[str, typer.Option(help="Why; kept with the silence.", prompt=True)] = "",
+    reason: Annotated[str, typer.Option(help="Why; kept with the silence.", prompt=True, show_default=False)] = "",
     json_lines: JsonOption = False,
 ) -> None:
-    """Silence a rule, an entity, or one on the other. Silenced alerts are stored and shown, not forwarded.
+    """Silence what an alert is about, a rule, an entity, or one on the other. Silenced alerts are stored and shown, not forwarded.
 
     Goes through the daemon; without one, straight into the ledger under the state directory's lock.
 
-    Example: netmote alerts silence --rule port_scan_vertical --entity host:192.0.2.7 --for 2h --reason "our scanner"
+    Example: netmote alerts silence 3f2a --for 2h --reason "our scanner"
     """
     import json
 
@@ -132,6 +121,9 @@ def silence(
         seconds = float(duration_seconds(duration))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--for") from None
+    if alert_id is not None:
+        alert = _one(_revisions(config, state_dir, alert_id), alert_id)[-1].alert
+        rule, entity = rule or alert.group, entity or str(alert.entity)
     asked = {"group": rule, "entity": entity, "seconds": seconds, "reason": reason}
     silence_id = _change_silences(config, state_dir, "silence", asked)["silence_id"]
     typer.echo(json.dumps({"silence_id": silence_id}) if json_lines else f"silenced: {silence_id}")
@@ -188,6 +180,24 @@ def _view(config: Path | None, state_dir: Path | None) -> Any:
         typer.echo(f"no ledger in {directory}: the daemon has not run there; --state-dir names another place", err=True)
         raise typer.Exit(1)
     return closing(view)
+
+
+def _revisions(config: Path | None, state_dir: Path | None, alert_id: str) -> list[Any]:
+    with _view(config, state_dir) as view:
+        found: list[Any] = view.alert(alert_id)
+    return found
+
+
+def _one(revisions: list[Any], alert_id: str) -> list[Any]:
+    """The revisions, when they are all of one alert; else says what is wrong and ends."""
+    ids = sorted({row.alert.alert_id for row in revisions})
+    if len(ids) == 1:
+        return revisions
+    if ids:
+        typer.echo(f"{alert_id!r} is the beginning of {len(ids)} alerts: {', '.join(each[:12] for each in ids[:10])}", err=True)
+    else:
+        typer.echo(f"no alert whose id begins with {alert_id!r}", err=True)
+    raise typer.Exit(1)
 
 
 def _change_silences(config: Path | None, state_dir: Path | None, command: str, asked: dict[str, Any]) -> dict[str, Any]:

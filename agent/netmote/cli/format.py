@@ -36,4 +36,5 @@ def value_text(value: float | None, unit: str) -> str:
     if unit in ("By", "By/s"):
         return size(value) + ("/s" if unit.endswith("/s") else "")
     number = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return number if unit in ("1", "") else f"{number} {unit}"
+    # UCUM writes what is counted in braces; people read it without.
+    return number if unit in ("1", "") else f"{number} {unit.replace('{', '').replace('}', '')}"

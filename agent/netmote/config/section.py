@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, PlainValidator
 
 from netmote.errors import Retryable
 
@@ -85,7 +85,7 @@ class SecretReference(str):
             raise Retryable(f"secret {self!s} is not there: {type(error).__name__}") from error
 
 
-def _secret_reference(value: Any) -> Any:
+def _secret_reference(value: Any) -> SecretReference:
     if isinstance(value, str):
         kind, _, name = value.partition(":")
         if kind in ("file", "env", "credential") and name:
@@ -93,4 +93,5 @@ def _secret_reference(value: Any) -> Any:
     raise ValueError("a secret is written by reference: file:PATH, env:NAME or credential:NAME, never in the document itself")
 
 
-Secret = Annotated[str, BeforeValidator(_secret_reference)]
+# PlainValidator: any other would turn the reference back into a plain text.
+Secret = Annotated[SecretReference, PlainValidator(_secret_reference), PlainSerializer(str, return_type=str)]
