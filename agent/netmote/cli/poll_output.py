@@ -93,7 +93,7 @@ _LEFT = ("name", "alias", "oper", "not told")
 def _table(*columns: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="left" if column in _LEFT else "right", no_wrap=column not in _LEFT)
+        table.add_column(column, justify="left" if column in _LEFT else "right", no_wrap=column not in ("alias", "not told"))
     return table
 
 
