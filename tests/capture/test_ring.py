@@ -35,7 +35,10 @@ def kinds() -> list[bytes]:
         ETHER / IP(src="10.0.0.1", dst="10.0.0.2", options=[IPOption_Router_Alert()] * 10) / TCP(sport=7, dport=8, flags="A"),
         ETHER / IP(src="10.0.0.1", dst="10.0.0.2", flags="MF", frag=3) / Raw(b"f" * 64),
         ETHER / IP(src="10.0.0.1", dst="10.0.0.2") / ICMP(type=3, code=1) / Raw(b"i" * 40),
-        ETHER / IP(src="10.0.0.1", dst="10.0.0.53") / UDP(sport=5353, dport=53) / DNS(rd=1, qd=DNSQR(qname="a." * 60 + "example.com")),
+        ETHER
+        / IP(src="10.0.0.1", dst="10.0.0.53")
+        / UDP(sport=5353, dport=53)
+        / DNS(rd=1, qd=DNSQR(qname="a." * 60 + "example.com")),
         ETHER / six / TCP(sport=1, dport=2, flags="PA") / Raw(b"y" * 300),
         ETHER / six / far / UDP(sport=3, dport=4) / Raw(b"z" * 30),
         ETHER / six / IPv6ExtHdrFragment(offset=5, m=1) / Raw(b"z" * 64),
@@ -95,7 +98,9 @@ def test_packets_sent_are_packets_metered_and_the_tee_replays_to_the_same_slices
     assert [batch.slices.tobytes() for batch in batches] == [batch.slices.tobytes() for batch in again]
     assert [(batch.start_ns, batch.loss) for batch in batches] == [(batch.start_ns, batch.loss) for batch in again]
     slices = np.concatenate([batch.slices for batch in batches])
-    assert {tuple(map(int, row)) for row in np.unique(slices[["vlan_id", "source_transport_port", "destination_transport_port"]])} >= {
+    assert {
+        tuple(map(int, row)) for row in np.unique(slices[["vlan_id", "source_transport_port", "destination_transport_port"]])
+    } >= {
         (100, 11, 12),
         (7, 13, 14),
         (0, 7, 8),
@@ -119,7 +124,15 @@ def test_the_kept_bytes_reach_the_end_of_every_header(wire) -> None:
     ring.close()
     whole = decode_frames(frames)
     live = [block for block in blocks if len(block)]
-    for name in ("source_word", "destination_word", "flow_class", "ip_total_length", "tcp_control_bits", "icmp_type", "is_fragment"):
+    for name in (
+        "source_word",
+        "destination_word",
+        "flow_class",
+        "ip_total_length",
+        "tcp_control_bits",
+        "icmp_type",
+        "is_fragment",
+    ):
         assert np.concatenate([getattr(block, name) for block in live]).tolist() == getattr(whole, name).tolist(), name
     assert np.concatenate([block.dns.question_octets for block in live]).tolist() == whole.dns.question_octets.tolist()
     assert whole.dns.question_octets.tolist() == [131, 15]

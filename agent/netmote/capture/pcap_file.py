@@ -6,6 +6,7 @@ What can be read is read. Damage inside a capture is a packet counted as `bad_re
 import gzip
 import io
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -53,7 +54,7 @@ class CaptureFile:
             else:
                 self._stream = Path(self._path).open("rb", buffering=0)
                 self._blocks = self._recognise(cast("ByteSource", self._stream))
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             self._close()
             raise UnreadableCapture(f"{self.name}: {getattr(error, 'strerror', None) or error}") from error
         except UnreadableCapture:
@@ -80,7 +81,7 @@ class CaptureFile:
     def _recognise(self, stream: ByteSource) -> Iterator[PacketColumns]:
         head = _first_bytes(stream, 4)
         if head.startswith(_GZIP):
-            stream = cast("ByteSource", gzip.GzipFile(fileobj=io.BufferedReader(_Rejoined(head, stream), 1 << 20)))
+            stream = cast("ByteSource", _Unzipped(fileobj=io.BufferedReader(_Rejoined(head, stream), 1 << 20)))
             head = _first_bytes(stream, 4)
         order = byte_order(head) if len(head) == 4 else None
         if order is not None:
@@ -105,6 +106,13 @@ def _first_bytes(stream: ByteSource, count: int) -> bytes:
             break
         found += more
     return found
+
+
+class _Unzipped(gzip.GzipFile):
+    """Reads hand on what is there, so that a file cut short loses only what cannot be unpacked."""
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        return self.readinto1(buffer)
 
 
 class _Rejoined(io.RawIOBase):

@@ -196,7 +196,8 @@ class PcapngReader:
             own = number == which
             captured[own & is_simple] = np.minimum(captured[own & is_simple], interface.snap_length)
             time = _nanoseconds(ticks[own], interface)
-            time[is_simple[own]] = interface.latest_ns  # a Simple Packet Block has no time: the latest known stands in
+            timed = np.maximum.accumulate(np.where(is_simple[own], -1, np.arange(len(time))))
+            time = np.where(timed < 0, interface.latest_ns, time[timed])  # a Simple Packet Block has no time: that before it
             timestamp[own] = time
             interface.latest_ns = max(interface.latest_ns, int(time.max()))
         captured = np.minimum(captured, length - np.where(is_simple, 16, 32))  # never beyond the block
