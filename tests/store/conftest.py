@@ -19,7 +19,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 async def opened(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Opener]:
-    """Opens a store by `await opened(...)`: on `tmp_path` (or `state_dir`), open, with StoreConfig fields by name."""
+    """Open stores on demand: on `tmp_path` (or `state_dir`), open, with StoreConfig fields by name."""
     stores: list[Store] = []
 
     async def open_store(*, state_dir: Path | None = None, sensor: str = "edge", **config: object) -> Store:
