@@ -252,4 +252,8 @@ def _contributor(part: Comparison, value: float, frame: Frame, row: int) -> Cont
 
 
 def _distinct(contributors: Sequence[Contributor]) -> tuple[Contributor, ...]:
-    return tuple({contributor.feature: contributor for contributor in reversed(contributors)}.values())[::-1]
+    """The first of each feature: a rule may name one several times, with limits that widen."""
+    first: dict[str, Contributor] = {}
+    for contributor in contributors:
+        first.setdefault(contributor.feature, contributor)
+    return tuple(first.values())
