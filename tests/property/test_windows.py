@@ -88,8 +88,8 @@ def test_order_and_batch_borders_change_no_bit(generated, random):
     shuffled = []
     for pane in range(PANES):
         parts = []
-        for interface, own in (("east", east), ("west", west)):
-            own = [one for one in own if one.pane == pane]
+        for interface, all_panes in (("east", east), ("west", west)):
+            own = [one for one in all_panes if one.pane == pane]
             random.shuffle(own)
             cut = random.randint(0, len(own))
             parts += [pane_batch(pane, part, interface=interface) for part in (own[:cut], own[cut:])]

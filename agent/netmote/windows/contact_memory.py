@@ -25,8 +25,8 @@ _RESPONDER = np.uint64(16)
 _ENTITY = np.uint64(16 + ID_BITS)
 _PORT_MASK = np.uint64(0xFFFF)
 _ID_MASK = np.uint64((1 << ID_BITS) - 1)
-_NO_GAP = np.uint32(0xFFFF_FFFF)
-_LONGEST_GAP_MS = 0xFFFF_FFFE  # 49 days
+_NO_GAP = np.int32(2**31 - 1)
+_LONGEST_GAP_MS = 2**30 - 1  # 12 days; twice this fits 32 bits
 _REGULAR_WORTH = np.int64(1) << 62
 _NEVER = np.iinfo(np.int64).min
 
@@ -54,7 +54,7 @@ class ContactMemory:
         self._slot = np.zeros(0, np.int64)  # of each key: its row of the entries
         self._entries = np.zeros(0, _ENTRY)
         self._free_slots = np.zeros(0, np.int64)
-        self._gaps = np.zeros((0, GAPS), np.uint32)  # by ring; _NO_GAP where not filled
+        self._gaps = np.zeros((0, GAPS), np.int32)  # by ring; _NO_GAP where not filled
         self._free_rings = np.zeros(0, np.int64)
         self.forgotten = 0  # keys that had to go
         self.refused = 0  # keys that found no room
@@ -91,9 +91,10 @@ class ContactMemory:
     def scores(self, end_ns: int, ids: int) -> NDArray[np.float64]:
         """By entity id below `ids`: the greatest score of the beacons still alive at `end_ns`."""
         greatest = np.zeros(ids)
-        entries = self._entries[self._slot]
-        alive = (entries["score"] > 0) & (entries["alive_until_ns"] >= end_ns)
-        np.maximum.at(greatest, (self.keys[alive] >> _ENTITY).astype(np.intp), entries["score"][alive])
+        score = self._entries["score"][self._slot]
+        alive = np.flatnonzero(score > 0)
+        alive = alive[self._entries["alive_until_ns"][self._slot[alive]] >= end_ns]
+        np.maximum.at(greatest, (self.keys[alive] >> _ENTITY).astype(np.intp), score[alive])
         return greatest
 
     def forget(self, entities: NDArray[np.int64]) -> None:
@@ -177,9 +178,10 @@ class ContactMemory:
         if not rows.size:
             return
         gaps = np.minimum(entries["contacts"][rows] - 1, GAPS)
-        filled = self._gaps[entries["ring"][rows], : int(gaps.max())].astype(np.int64)
+        filled = self._gaps[entries["ring"][rows], : int(gaps.max())]
         doubled_median = _doubled_medians(filled, gaps)
-        distance = np.where(filled == _NO_GAP, np.iinfo(np.int64).max, np.abs(2 * filled - doubled_median[:, None]))
+        distance = np.abs(2 * np.minimum(filled, _LONGEST_GAP_MS) - doubled_median.astype(np.int32)[:, None])
+        distance[filled == _NO_GAP] = _NO_GAP
         regularity = 1.0 - _doubled_medians(distance, gaps) / 2.0 / np.maximum(doubled_median, 1)
         score = np.maximum(regularity, 0.0) * np.minimum(1.0, gaps / 10.0)
         entries["score"][rows] = np.where(doubled_median >= 2 * LEAST_MEDIAN_MS, score, 0.0)
@@ -214,7 +216,7 @@ class ContactMemory:
     def _make_room(self, fresh: NDArray[np.uint64], fresh_active_ns: NDArray[np.int64], excess: int) -> NDArray[np.uint64]:
         """Let the keys of least worth go, an eighth of the table beyond the excess; returns the new keys that may stay."""
         keys = np.concatenate([self.keys, fresh])
-        worth = np.concatenate([self._worth(self._entries[self._slot], int(fresh_active_ns.max())), fresh_active_ns])
+        worth = np.concatenate([self._worth(self._slot, int(fresh_active_ns.max())), fresh_active_ns])
         go = least(worth, excess + self._limit // 8, lambda at: self._ties(keys[at]))
         keep = np.ones(keys.size, np.bool_)
         keep[go] = False
@@ -247,8 +249,7 @@ class ContactMemory:
             has_ring = self._entries["ring"][self._slot] >= 0
             has_ring[np.isin(self._slot, slots)] = False
             others = np.flatnonzero(has_ring)
-            entries = self._entries[self._slot]
-            worth = self._worth(entries, int(entries["active_ns"].max()))[others]
+            worth = self._worth(self._slot[others], int(self._entries["active_ns"][slots].max()))
             missing = count - self._free_rings.size + self._rings // 8
             go = self._slot[others[least(worth, missing, lambda position: self._ties(self.keys[others[position]]))]]
             self._free_rings = np.concatenate([self._free_rings, self._entries["ring"][go]])
@@ -261,10 +262,11 @@ class ContactMemory:
         self._gaps[taken] = _NO_GAP
         return np.concatenate([taken, np.full(count - taken.size, -1)])
 
-    def _worth(self, entries: NDArray[np.void], now_ns: int) -> NDArray[np.int64]:
-        """Of every key: its last packet, regular ones above all others."""
-        active_ns: NDArray[np.int64] = np.maximum(entries["active_ns"], 0)
-        is_regular = (entries["contacts"] > 1) & (now_ns - active_ns <= OVERDUE_GAPS * entries["last_gap_ms"] * 1_000_000)
+    def _worth(self, slots: NDArray[np.int64], now_ns: int) -> NDArray[np.int64]:
+        """Of each of `slots`: its last packet, regular ones above all others."""
+        active_ns: NDArray[np.int64] = np.maximum(self._entries["active_ns"][slots], 0)
+        patience_ns = OVERDUE_GAPS * self._entries["last_gap_ms"][slots] * 1_000_000
+        is_regular = (self._entries["contacts"][slots] > 1) & (now_ns - active_ns <= patience_ns)
         active_ns[is_regular] += _REGULAR_WORTH
         return active_ns
 
@@ -289,8 +291,9 @@ def _starts(ordered: NDArray[np.uint64] | NDArray[np.int64]) -> NDArray[np.intp]
     return np.flatnonzero(is_first)
 
 
-def _doubled_medians(values: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def _doubled_medians(values: NDArray[np.int32], counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Twice the median of the `counts` smallest values of each row: whole numbers stay whole."""
     ordered = np.sort(values, axis=1)
     row = np.arange(len(values))
-    return ordered[row, (counts - 1) // 2] + ordered[row, counts // 2]
+    doubled: NDArray[np.int64] = ordered[row, (counts - 1) // 2].astype(np.int64) + ordered[row, counts // 2]
+    return doubled

@@ -10,11 +10,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from netmote.windows.addresses import ID_BITS
-from netmote.windows.flow_pane import KEY_BITS, OUT_MASK, PEER_SHIFT, PORT_MASK, PORT_SHIFT, FlowPart, Sum
-from netmote.windows.schemas import TRAFFIC
+from netmote.windows.flow_pane import KEY_BITS, OUT_MASK, PEER_SHIFT, PORT_ABOVE_PEER, PORT_MASK, PORT_SHIFT, FlowPart, Sum
 
-_BITS_OF_ID = np.uint64(ID_BITS)
 _FIXED_POINT = float(1 << 20)  # entropy terms are rounded to 2**-20 bit, so that their sum is exact in any order
 _TIME_MASK = np.uint64((1 << 42) - 1)
 
@@ -32,6 +29,8 @@ def traffic_features(
     seconds = window_ns / 1e9
     prefixes = [_prefix(part.entity, index) for part in parts]
     out_prefixes = [_prefix(part.out_entity, index) for part in parts]
+    # A pane lies within the window, so its offset only has to be added.
+    since = [part.out_start + np.uint64(part.start_ns - start_ns) for part in parts]
     total = np.zeros((count, len(Sum)), np.int64)
     for part in parts:
         position = index[part.present]
@@ -42,9 +41,9 @@ def traffic_features(
     slices = total[:, Sum.FLOWS_OUT] + total[:, Sum.FLOWS_IN]
     features.update(from_peers)
     features["peers_per_flow"] = peers / np.maximum(slices, 1)
-    features.update(_from_ports(_sorted_keys(*_ported(parts, out_prefixes)), count))
-    starts = _sorted_keys(out_prefixes, [_clipped(part.out_start_ns - start_ns) for part in parts])
-    durations = _sorted_keys(out_prefixes, [_clipped(part.out_duration_ns) for part in parts])
+    features.update(_from_ports(_sorted_keys(out_prefixes, [part.out_port for part in parts]), count))
+    starts = _sorted_keys(out_prefixes, since)
+    durations = _sorted_keys(out_prefixes, [part.out_duration for part in parts])
     features.update(_from_times(starts, durations, count, seconds))
     return features, peers
 
@@ -87,16 +86,12 @@ def _from_sums(total: NDArray[np.int64], seconds: float) -> dict[str, NDArray[np
 
 def _from_peers(keys: NDArray[np.uint64], count: int) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.int64]]:
     """From the keys of incidences, sorted: by entity, peer, port, direction."""
-    if not keys.size:
-        nothing = np.zeros(count)
-        names = ("uniq_dst", "uniq_src", "dst_entropy", "max_ports_per_dst")
-        return dict.fromkeys(names, nothing), np.zeros(count, np.int64)
     without_direction = keys >> PORT_SHIFT
     is_new_port = _is_first(without_direction) & ((without_direction & PORT_MASK) != 0)
     peer_starts = np.flatnonzero(_is_first(keys >> PEER_SHIFT))
     entity = (keys[peer_starts] >> KEY_BITS).astype(np.int64)
-    ports = np.add.reduceat(is_new_port, peer_starts, dtype=np.int64)
-    out_slices = np.add.reduceat((keys & OUT_MASK).astype(np.int64), peer_starts)
+    ports = _summed(is_new_port, peer_starts)
+    out_slices = _summed((keys & OUT_MASK).astype(np.int64), peer_starts)
     all_slices = np.diff(peer_starts, append=keys.size)
     initiated_to = out_slices > 0
     features = {
@@ -109,15 +104,17 @@ def _from_peers(keys: NDArray[np.uint64], count: int) -> tuple[dict[str, NDArray
 
 
 def _from_ports(keys: NDArray[np.uint64], count: int) -> dict[str, NDArray[np.float64]]:
-    """From the keys of initiated slices that have a port, sorted: by entity, port, peer."""
-    if not keys.size:
-        return {name: np.zeros(count) for name in ("uniq_dport", "dport_entropy", "max_dsts_per_port")}
-    port_starts = np.flatnonzero(_is_first(keys >> _BITS_OF_ID))
+    """From the keys of initiated slices, sorted: by entity, port, peer."""
+    port_starts = np.flatnonzero(_is_first(keys >> PORT_ABOVE_PEER))
+    port = (keys[port_starts] >> PORT_ABOVE_PEER) & PORT_MASK
+    slices = np.diff(port_starts, append=keys.size)
+    peers = _summed(_is_first(keys), port_starts)
     entity = (keys[port_starts] >> KEY_BITS).astype(np.int64)
-    peers = np.add.reduceat(_is_first(keys), port_starts, dtype=np.int64)
+    # Code 0 is a protocol without ports.
+    entity, slices, peers = entity[port != 0], slices[port != 0], peers[port != 0]
     return {
         "uniq_dport": _count(entity, count),
-        "dport_entropy": _entropy(entity, np.diff(port_starts, append=keys.size), count),
+        "dport_entropy": _entropy(entity, slices, count),
         "max_dsts_per_port": _greatest(entity, peers, count),
     }
 
@@ -157,27 +154,13 @@ def _prefix(entity: NDArray[np.uint32], index: NDArray[np.int64]) -> Prefix:
 
 def _sorted_keys(prefixes: Sequence[Prefix], keys: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
     """All keys with the position of their entity in front, sorted; those of entities not asked for left out."""
-    pieces = [prefix | (key if wanted is None else key[wanted]) for (prefix, wanted), key in zip(prefixes, keys, strict=True)]
-    joined = np.concatenate(pieces) if pieces else np.zeros(0, np.uint64)
+    joined = np.empty(sum(prefix.size for prefix, _ in prefixes), np.uint64)
+    at = 0
+    for (prefix, wanted), key in zip(prefixes, keys, strict=True):
+        np.bitwise_or(prefix, key if wanted is None else key[wanted], out=joined[at : at + prefix.size])
+        at += prefix.size
     joined.sort()
     return joined
-
-
-def _ported(parts: Sequence[FlowPart], prefixes: Sequence[Prefix]) -> tuple[list[Prefix], list[NDArray[np.uint64]]]:
-    """Of the initiated slices that have a port: their prefixes, and keys of port and peer."""
-    chosen: list[Prefix] = []
-    keys = []
-    for part, (prefix, wanted) in zip(parts, prefixes, strict=True):
-        key = part.out_key if wanted is None else part.out_key[wanted]
-        port = (key >> PORT_SHIFT) & PORT_MASK
-        has_port = port != 0
-        chosen.append((prefix[has_port], None))
-        keys.append(((port << _BITS_OF_ID) | (key >> PEER_SHIFT))[has_port])
-    return chosen, keys
-
-
-def _clipped(time_ns: NDArray[np.int64]) -> NDArray[np.uint64]:
-    return np.clip(time_ns, 0, int(_TIME_MASK)).astype(np.uint64)
 
 
 def _is_first(keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -187,6 +170,13 @@ def _is_first(keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
     return first
 
 
+def _summed(values: NDArray[np.bool_] | NDArray[np.int64], starts: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Sums of the runs of `values` that begin at `starts` (the first at 0)."""
+    running = np.cumsum(values, dtype=np.int64)
+    ends = np.append(starts[1:], values.size)
+    return np.diff(running[ends - 1], prepend=0) if starts.size else np.zeros(0, np.int64)
+
+
 def _count(entity: NDArray[np.int64], count: int) -> NDArray[np.float64]:
     return np.bincount(entity, minlength=count).astype(np.float64)
 
@@ -194,6 +184,8 @@ def _count(entity: NDArray[np.int64], count: int) -> NDArray[np.float64]:
 def _greatest(entity: NDArray[np.int64], values: NDArray[np.int64], count: int) -> NDArray[np.float64]:
     """The greatest of `values` by entity; `entity` is ascending."""
     greatest = np.zeros(count)
+    if not entity.size:
+        return greatest
     first = np.flatnonzero(_is_first(entity.astype(np.uint64)))
     greatest[entity[first]] = np.maximum.reduceat(values, first)
     return greatest
@@ -202,11 +194,18 @@ def _greatest(entity: NDArray[np.int64], values: NDArray[np.int64], count: int) 
 def _entropy(entity: NDArray[np.int64], counts: NDArray[np.int64], count: int) -> NDArray[np.float64]:
     """Shannon entropy of the distribution `counts` by entity: log2 n - sum(c log2 c) / n. bincount adds whole numbers: exact."""
     total = np.bincount(entity, weights=counts, minlength=count)
-    terms = np.rint(counts * np.log2(counts) * _FIXED_POINT)
+    terms = _TERMS[np.minimum(counts, _TERMS.size - 1)]
+    large = np.flatnonzero(counts >= _TERMS.size)
+    terms[large] = _terms(counts[large])
     summed = np.bincount(entity, weights=terms, minlength=count) / _FIXED_POINT
     at_least_one = np.maximum(total, 1.0)
     entropy = np.log2(at_least_one) - summed / at_least_one
     return np.where(np.bincount(entity, minlength=count) > 1, np.maximum(entropy, 0.0), 0.0)
 
 
-WINDOW_ONLY = tuple(name for name in TRAFFIC.names if name not in ("new_peer_ratio", "beacon_score"))
+def _terms(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    terms: NDArray[np.float64] = np.rint(counts * np.log2(np.maximum(counts, 1)) * _FIXED_POINT)
+    return terms
+
+
+_TERMS = _terms(np.arange(1024))  # nearly all counts are small

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netmote.records.flow import CaptureLoss, FlowBatch
-from netmote.windows.addresses import RESERVED, AddressTable
+from netmote.windows.addresses import ID_BITS, RESERVED, AddressTable
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58  # IANA protocol numbers
 
 # The key of an incidence below the entity: peer (24 bits), responder port + 1 or 0 without ports (17 bits), 1 = out.
 PEER_SHIFT, PORT_SHIFT = np.uint64(18), np.uint64(1)
+PEER_MASK, PORT_ABOVE_PEER = np.uint64((1 << ID_BITS) - 1), np.uint64(ID_BITS)
 PORT_MASK, OUT_MASK = np.uint64(0x1FFFF), np.uint64(1)
 KEY_BITS = np.uint64(42)
 
@@ -65,14 +66,15 @@ EVIDENCE_DTYPE = np.dtype(
 class FlowPart:
     """What windows need of one flow batch. Ids are those of the address table."""
 
+    start_ns: int  # of the pane
     interface: int
     loss: CaptureLoss
     entity: NDArray[np.uint32]  # (incidences,)
     key: NDArray[np.uint64]  # (incidences,)
     out_entity: NDArray[np.uint32]  # (out incidences,)
-    out_key: NDArray[np.uint64]
-    out_start_ns: NDArray[np.int64]
-    out_duration_ns: NDArray[np.int64]
+    out_port: NDArray[np.uint64]  # (out incidences,): responder port + 1 or 0, peer below
+    out_start: NDArray[np.uint64]  # ns since the pane began
+    out_duration: NDArray[np.uint64]  # ns
     present: NDArray[np.uint32]  # (entities of this part,) ascending
     sums: NDArray[np.int64]  # (entities of this part, len(Sum))
     last_ns: NDArray[np.int64]  # (entities of this part,): last packet
@@ -84,12 +86,15 @@ class FlowPart:
     def renumber(self, remap: NDArray[np.uint32]) -> None:
         """Replace every address id by `remap[id]`, which keeps their order."""
         self.entity, self.out_entity, self.present = remap[self.entity], remap[self.out_entity], remap[self.present]
-        self.key, self.out_key = _rekeyed(self.key, remap), _rekeyed(self.out_key, remap)
+        low_bits = np.uint64((1 << 18) - 1)
+        self.key = (remap[(self.key >> PEER_SHIFT).astype(np.intp)].astype(np.uint64) << PEER_SHIFT) | (self.key & low_bits)
+        peer = remap[(self.out_port & PEER_MASK).astype(np.intp)]
+        self.out_port = (self.out_port & ~PEER_MASK) | peer
         self.flows["source"], self.flows["destination"] = remap[self.flows["source"]], remap[self.flows["destination"]]
 
     @property
     def nbytes(self) -> int:
-        arrays = (self.entity, self.key, self.out_entity, self.out_key, self.out_start_ns, self.out_duration_ns)
+        arrays = (self.entity, self.key, self.out_entity, self.out_port, self.out_start, self.out_duration)
         return sum(array.nbytes for array in (*arrays, self.present, self.sums, self.last_ns, self.flows))
 
 
@@ -103,7 +108,8 @@ def aggregate(
     that `followed` (ascending ids) does not name and that could not enter the host table by this pane are left out.
     """
     interface = addresses.interface(batch.interface)
-    slices = batch.slices[(batch.slices["initiator_packets"] + batch.slices["responder_packets"]) > 0]
+    has_packets = (batch.slices["initiator_packets"] + batch.slices["responder_packets"]) > 0
+    slices = batch.slices if has_packets.all() else batch.slices[has_packets]
     count = len(slices)
     ids = addresses.intern(np.concatenate([slices["source_address"], slices["destination_address"]]))
     source, destination = ids[:count], ids[count:]
@@ -137,21 +143,22 @@ def aggregate(
 
     is_out = ~is_in
     peer = np.where(is_in, source[rows], destination[rows]).astype(np.uint64)
-    key = (peer << PEER_SHIFT) | (_port_codes(slices)[rows] << PORT_SHIFT) | is_out
+    port = _port_codes(slices)[rows]
     out_rows = rows[is_out]
     return FlowPart(
+        start_ns=batch.start_ns,
         interface=interface,
         loss=batch.loss,
         entity=entity,
-        key=key,
+        key=(peer << PEER_SHIFT) | (port << PORT_SHIFT) | is_out,
         out_entity=entity[is_out],
-        out_key=key[is_out],
-        out_start_ns=started[out_rows],
-        out_duration_ns=(ended - started)[out_rows],
+        out_port=((port << PORT_ABOVE_PEER) | peer)[is_out],
+        out_start=(started - batch.start_ns)[out_rows].astype(np.uint64),
+        out_duration=(ended - started)[out_rows].astype(np.uint64),
         present=present,
         sums=sums,
         last_ns=last_ns,
-        flows=_evidence(slices[shown], source[shown], destination[shown]),
+        flows=_evidence(slices, source, destination)[shown],
         unsorted_slices=count - shown.size,
         unfollowed_hosts=int(keep_entity.size - np.count_nonzero(keep_entity)),
     )
@@ -235,8 +242,3 @@ def _evidence(slices: NDArray[np.void], source: NDArray[np.uint32], destination:
     flows["octets"] = slices["initiator_octets"] + slices["responder_octets"]
     flows["packets"] = slices["initiator_packets"] + slices["responder_packets"]
     return flows
-
-
-def _rekeyed(key: NDArray[np.uint64], remap: NDArray[np.uint32]) -> NDArray[np.uint64]:
-    peer = remap[(key >> PEER_SHIFT).astype(np.intp)].astype(np.uint64)
-    return (peer << PEER_SHIFT) | (key & np.uint64((1 << 18) - 1))

@@ -18,7 +18,7 @@ from netmote.windows.config import WindowsConfig
 from netmote.windows.contact_memory import ContactMemory
 from netmote.windows.flow_evidence import evidence_of
 from netmote.windows.flow_features import traffic_features
-from netmote.windows.flow_pane import PEER_SHIFT, PORT_MASK, PORT_SHIFT, FlowPart, Sum, aggregate
+from netmote.windows.flow_pane import PEER_MASK, PEER_SHIFT, PORT_ABOVE_PEER, FlowPart, Sum, aggregate
 from netmote.windows.host_table import HostTable
 from netmote.windows.lane import Rows
 from netmote.windows.peer_memory import PeerMemory
@@ -165,12 +165,11 @@ class FlowWindows:
 
         entity = np.concatenate([part.out_entity for part in parts])
         wanted = is_followed[entity]
-        key = np.concatenate([part.out_key for part in parts])[wanted]
-        code = (key >> PORT_SHIFT) & PORT_MASK
-        start_ns = np.concatenate([part.out_start_ns for part in parts])[wanted]
-        duration_ns = np.concatenate([part.out_duration_ns for part in parts])[wanted]
-        port = np.maximum(code, np.uint64(1)) - np.uint64(1)
-        self._contacts.update(entity[wanted].astype(np.int64), key >> PEER_SHIFT, port, start_ns, start_ns + duration_ns)
+        key = np.concatenate([part.out_port for part in parts])[wanted]
+        port = np.maximum(key >> PORT_ABOVE_PEER, np.uint64(1)) - np.uint64(1)
+        start_ns = np.concatenate([part.out_start.astype(np.int64) + part.start_ns for part in parts])[wanted]
+        duration_ns = np.concatenate([part.out_duration for part in parts])[wanted].astype(np.int64)
+        self._contacts.update(entity[wanted].astype(np.int64), key & PEER_MASK, port, start_ns, start_ns + duration_ns)
 
     def _active_hosts(self, parts: list[FlowPart]) -> NDArray[np.int64]:
         """Ids of the followed hosts that have a slice in these parts, in canonical order."""
