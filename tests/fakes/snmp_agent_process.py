@@ -52,13 +52,25 @@ class AgentProcess:
             if priv != "none":
                 create += [_NET_SNMP[priv], PRIV_PASSWORD]
             lines += [" ".join(create), f"rouser {name} {_LEVEL[auth != 'none', priv != 'none']}"]
-        (directory / "snmpd.conf").write_text("\n".join(lines) + "\n")
+        (directory / "agent.conf").write_text("\n".join(lines) + "\n")
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            [shutil.which("snmpd") or "/usr/sbin/snmpd", "-f", "-C", "-c", "snmpd.conf", "-Lf", "snmpd.log", "-p", "snmpd.pid"],
+            [
+                shutil.which("snmpd") or "/usr/sbin/snmpd",
+                "-f",
+                "-I",
+                "-smux",
+                "-C",
+                "-c",
+                "agent.conf",
+                "-Lf",
+                "snmpd.log",
+                "-p",
+                "snmpd.pid",
+            ],
             cwd=self.directory,
-            env={"SNMP_PERSISTENT_DIR": str(self.directory), "PATH": "/usr/sbin:/usr/bin"},
+            env={"SNMP_PERSISTENT_DIR": str(self.directory / "state"), "MIBS": "", "PATH": "/usr/sbin:/usr/bin"},
         )
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:

@@ -140,6 +140,10 @@ class _ReaderMixin:
         else:
             peer.unreadable += int(self.parse_errors.syntax - before)
 
+    async def opened(self) -> None:
+        """Wait for the socket to be attached to the loop."""
+        await self._lport  # type: ignore[attr-defined]
+
     def error_received(self, error: OSError) -> None:
         self.send_error = error
 
@@ -203,7 +207,7 @@ class _Engine:
             raise UnsupportedSecurityLevel(f"the credentials cannot be used: {error}") from error
         return cls(credentials, engine)
 
-    def transport(self, domain: tuple[int, ...]) -> Any:
+    async def open_transport(self, domain: tuple[int, ...]) -> Any:
         """The socket of an address family, opened at first use."""
         if self.engine.transport_dispatcher is None:
             dispatcher = _MonotonicDispatcher()
@@ -226,6 +230,7 @@ class _Engine:
                 raise
             pysnmp_config.add_transport(self.engine, domain, transport.open_server_mode(sock=sock))
             self.transports[domain] = transport
+            await transport.opened()  # before that pysnmp would queue what is sent
         return self.transports[domain]
 
     def forget_engine_of(self, peer: _Peer) -> None:
@@ -263,10 +268,10 @@ class PysnmpBackend:
             if engine is None:
                 engine = await asyncio.to_thread(_Engine.build, credentials)
                 self._engines[credentials] = engine
-        try:
-            peers = engine.transport(domain).peers
-        except OSError as error:
-            raise NetworkUnreachable(f"no socket for {target.address}: {error}") from error
+            try:
+                peers = (await engine.open_transport(domain)).peers
+            except OSError as error:
+                raise NetworkUnreachable(f"no socket for {target.address}: {error}") from error
         address = (str(sockaddr[0]), int(sockaddr[1]))
         peer = peers.setdefault(address, _Peer(domain, address))
         peer.sessions += 1
@@ -362,7 +367,7 @@ class PysnmpSession:
         return RequestTimedOut(f"no answer within {self._timeout:g} s")
 
     def _send(self, exchange: _Exchange) -> None:
-        transport = self._engine.transport(self._peer.domain)
+        transport = self._engine.transports[self._peer.domain]
         transport.send_error = None
         exchange.sent_at = self._clock.monotonic()
         try:
