@@ -102,15 +102,15 @@ class Baseline:
         self._rows.forget(entity)
 
     def state(self) -> bytes:
-        """Everything learnt, float32."""
+        """Everything learnt, to the last bit."""
         pairs = self._rows.entities()
         rows = [row for _, row in pairs]
         head = {"schema": self.schema.hash, "entities": [str(entity) for entity, _ in pairs]}
         return pack(
             head,
             {
-                "centre": self._centre[rows].astype(np.float32),
-                "variance": self._variance[rows].astype(np.float32),
+                "centre": self._centre[rows],
+                "variance": self._variance[rows],
                 "count": self._count[rows],
             },
         )

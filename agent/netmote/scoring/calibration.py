@@ -9,6 +9,7 @@ Windows that look wrong (p <= `exclusion`) never enter, else an attack would bec
 would shrink b, hence the cut, hence b again; b is therefore divided by the mean of an exponential truncated at the same cut.
 """
 
+import zlib
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
@@ -64,6 +65,7 @@ class Calibration:
         self._rows = EntityRows(capacity=max_entities)
         self._past = np.full((0, min(256, window)), np.nan, np.float32)  # sign*log1p scores, ring per row; NaN = empty
         self._total = np.zeros(0, np.int64)  # windows ever taken in
+        self._phase = np.zeros(0, np.int64)  # of the entity's name: when its tail is estimated anew
         self._excluded_run = np.zeros(0, np.int64)
         self._tail = np.zeros((0, 4))  # u, b, k, q as of the last refresh
 
@@ -85,6 +87,9 @@ class Calibration:
         rows, fresh = self._rows.assign(entities)
         self._grow()
         self._clear(fresh)
+        for row, entity in zip(rows.tolist() if len(fresh) else (), entities, strict=False):
+            if row != ABSENT:
+                self._phase[row] = _phase(entity)
         surprise = np.full(len(rows), np.nan)
         logs = to_log(np.asarray(scores, np.float64)).astype(np.float32)
         known = np.flatnonzero(rows != ABSENT)
@@ -150,6 +155,7 @@ class Calibration:
         width = min(self._window, max(256, int(lengths.max(initial=0))))
         self._past = np.full((len(entities), width), np.nan, np.float32)
         self._total, self._excluded_run, self._tail = total, excluded_run, tail
+        self._phase = np.array([_phase(entity) for entity in entities], np.int64)
         for row, part in enumerate(np.split(past, np.cumsum(lengths)[:-1]) if entities else []):
             self._past[row, (total[row] - len(part) + np.arange(len(part))) % self._window] = part
 
@@ -183,7 +189,7 @@ class Calibration:
         self._clear(rows[self._excluded_run[rows] >= self._relearn_after])
         held = np.minimum(self._total[rows_in], self._window)
         # Every second per cent of the past, and not all entities in the same window.
-        due = (held >= self._learning_from) & ((self._total[rows_in] + rows_in) % np.maximum(held // 50, 1) == 0)
+        due = (held >= self._learning_from) & ((self._total[rows_in] + self._phase[rows_in]) % np.maximum(held // 50, 1) == 0)
         due |= held == self._learning_from
         self._refresh(rows_in[due], held[due])
 
@@ -219,6 +225,7 @@ class Calibration:
             room = max(missing, min(len(self._total), self._rows.capacity - len(self._total)))
             self._past = np.concatenate([self._past, np.full((room, self._past.shape[1]), np.nan, np.float32)])
             self._total = np.concatenate([self._total, np.zeros(room, np.int64)])
+            self._phase = np.concatenate([self._phase, np.zeros(room, np.int64)])
             self._excluded_run = np.concatenate([self._excluded_run, np.zeros(room, np.int64)])
             self._tail = np.concatenate([self._tail, np.zeros((room, 4))])
 
@@ -227,3 +234,8 @@ class Calibration:
             more = min(self._window, max(width, 2 * self._past.shape[1])) - self._past.shape[1]
             blank: NDArray[Any] = np.full((len(self._past), more), np.nan, np.float32)
             self._past = np.concatenate([self._past, blank], axis=1)
+
+
+def _phase(entity: Entity) -> int:
+    """Spreads the work of entities over windows by name, so that the answer depends neither on their order nor on a restart."""
+    return zlib.crc32(str(entity).encode()) & 0xFFFF

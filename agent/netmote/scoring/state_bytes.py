@@ -16,7 +16,7 @@ def pack(head: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """One blob of a JSON-able head and arrays of plain dtypes; `.npz`, whose members carry no time."""
     buffer = io.BytesIO()
     text = json.dumps(head, sort_keys=True, separators=(",", ":")).encode()
-    np.savez(buffer, allow_pickle=False, **{_HEAD: np.frombuffer(text, np.uint8)}, **arrays)
+    np.savez(buffer, allow_pickle=False, **{_HEAD: np.frombuffer(text, np.uint8)}, **dict(sorted(arrays.items())))
     return buffer.getvalue()
 
 
