@@ -34,6 +34,12 @@ def ledger_epoch(connection: sqlite3.Connection) -> str:
     return str(epoch)
 
 
+def last_seq(connection: sqlite3.Connection) -> int:
+    """The last number ever given in this ledger; 0 before the first."""
+    (last,) = connection.execute("SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'alert_revision'), 0)").fetchone()
+    return int(last)
+
+
 def running_ns(connection: sqlite3.Connection) -> int:
     """Nanoseconds the agent has run under this ledger, as last written down."""
     (running,) = connection.execute("SELECT running_ns FROM ledger").fetchone()
@@ -84,7 +90,7 @@ def write_checkpoint(connection: sqlite3.Connection, checkpoint: Checkpoint) -> 
             None if position is None else position.batch_id,
             checkpoint.event_time_ns,
             checkpoint.state,
-            _checkpoint_crc(checkpoint),
+            checkpoint_crc(checkpoint),
         ),
     )
 
@@ -96,10 +102,11 @@ def read_checkpoint(connection: sqlite3.Connection) -> tuple[Checkpoint | None, 
         return None, False
     uuid, batch_id, event_time_ns, state, crc = row
     checkpoint = Checkpoint(None if uuid is None else Position(uuid, batch_id), event_time_ns, state)
-    return (checkpoint, False) if _checkpoint_crc(checkpoint) == crc else (None, True)
+    return (checkpoint, False) if checkpoint_crc(checkpoint) == crc else (None, True)
 
 
-def _checkpoint_crc(checkpoint: Checkpoint) -> int:
+def checkpoint_crc(checkpoint: Checkpoint) -> int:
+    """CRC-32 over all of a checkpoint."""
     return zlib.crc32(checkpoint.state, zlib.crc32(f"{checkpoint.position}|{checkpoint.event_time_ns}|".encode()))
 
 

@@ -45,10 +45,19 @@ def read_rows(rows: Iterable[AlertRow], epoch: str) -> RowsRead:
     return result
 
 
-def insert_row(connection: sqlite3.Connection, alert: Alert, *, sensor: str, committed_at_ns: int, running_ns: int) -> int:
-    """Store one revision and return its number. The number is in the CRC, so it is fixed first; the transaction is ours alone."""
-    (last,) = connection.execute("SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'alert_revision'), 0)").fetchone()
-    seq, body = int(last) + 1, encode_alert(alert)
+def insert_row(
+    connection: sqlite3.Connection, alert: Alert, *, sensor: str, committed_at_ns: int, running_ns: int, seq: int | None = None
+) -> int:
+    """Store one revision and return its number: the next one unless it is given.
+
+    The number is in the CRC, so it is fixed first; the transaction is ours alone.
+    """
+    if seq is None:
+        (last,) = connection.execute(
+            "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'alert_revision'), 0)"
+        ).fetchone()
+        seq = int(last) + 1
+    body = encode_alert(alert)
     crc = row_crc(
         seq, sensor=sensor, alert_id=alert.alert_id, revision=alert.revision, committed_at_ns=committed_at_ns, body=body
     )

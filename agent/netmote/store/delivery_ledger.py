@@ -29,10 +29,10 @@ class SinkOutbox:
 
 
 def register_sink(connection: sqlite3.Connection, sink: str, *, from_beginning: bool) -> None:
-    """Give a sink its cursor; one that has a cursor keeps it."""
+    """Give a sink its cursor; one that has a cursor keeps it. In a ledger saved from damage every cursor lost begins at 0."""
     tail, created = 0, 0
-    (created_total,) = connection.execute("SELECT created_total FROM ledger").fetchone()
-    if from_beginning:
+    created_total, carried_over = connection.execute("SELECT created_total, carried_over FROM ledger").fetchone()
+    if from_beginning or carried_over:
         (stored,) = connection.execute("SELECT count(*) FROM alert_revision WHERE is_silenced = 0").fetchone()
         created = created_total - stored
     else:

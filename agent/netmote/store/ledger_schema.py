@@ -34,12 +34,14 @@ LEDGER_MIGRATIONS = (
         version=1,
         name="alerts, sinks, silences and the checkpoint",
         statements=(
+            # carried_over: revisions saved from a damaged ledger; a sink that has no cursor then begins before them.
             # running_ns: how long the agent has run under this ledger. Ages count in it, so a step of the wall clock expires nothing.
             """CREATE TABLE ledger(
                  only INTEGER PRIMARY KEY CHECK(only = 1),
                  epoch TEXT NOT NULL,
                  created_total INTEGER NOT NULL,
-                 running_ns INTEGER NOT NULL
+                 running_ns INTEGER NOT NULL,
+                 carried_over INTEGER NOT NULL DEFAULT 0
                ) STRICT""",
             """CREATE TABLE alert_revision(
                  seq INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -29,6 +29,7 @@ class StoreStatistics:
     expired_for_room: int  # removed to make room under the ledger's quota
     unlinked_files: int
     recoveries: int
+    recovered_from_log: int  # committed revisions behind a damaged frame of the ledger's log, put back at start
     gaps: int
 
 

@@ -26,9 +26,10 @@ from netmote.store.faults import StoreFull, translated
 from netmote.store.ledger_schema import LEDGER_NAME
 from netmote.store.position import Checkpoint, Gap, Position, Recovery
 from netmote.store.record_log import RecordLog
-from netmote.store.recovery import damage_of, set_aside
+from netmote.store.recovery import damage_of
 from netmote.store.reserve import Reserve
 from netmote.store.running_time import RunningTime
+from netmote.store.salvage import Salvage, finish_replacing, log_octets, put_back, replace_ledger, rows_in_log
 from netmote.store.state_lock import StateLock
 from netmote.store.statistics import StoreStatistics, daily_rate, days_of_disk
 from netmote.store.uninterrupted import finish
@@ -56,6 +57,7 @@ class Store:
         self._recoveries: list[Recovery] = []
         self._damaged_alerts: set[int] = set()
         self._is_checkpoint_damaged = False
+        self._recovered_from_log = 0
         self._expired_alerts = 0
         self._expired_for_room = 0
 
@@ -81,10 +83,7 @@ class Store:
     async def _open(self, with_telemetry: bool) -> None:
         path = self._state_dir / LEDGER_NAME
         with translated(LEDGER_NAME):
-            damage = await asyncio.to_thread(damage_of, path, is_thorough=True)
-        if damage is not None:
-            aside = set_aside(path, self._clock.now_ns())
-            self._recoveries.append(Recovery(LEDGER_NAME, damage, aside.name, 0))
+            log_rows = await asyncio.to_thread(self._recover_ledger, path)
         self._ledger = await open_writer(
             path,
             synchronous="FULL",
@@ -92,12 +91,24 @@ class Store:
             max_pages=self._config.ledger_size // PAGE_SIZE,
         )
         self._ledger_epoch = await self._ledger.write(partial(alert_ledger.begin_ledger, now_ns=self._clock.now_ns()))
+        if log_rows.rows:
+            self._recovered_from_log += await self._ledger.write(partial(put_back, saved=log_rows))
         self._running.at_least(await self._ledger.read(alert_ledger.running_ns))
         self._reader = await open_reader(path)
         if with_telemetry:
             checkpoint = await self.checkpoint()
             await self._records.open(None if checkpoint is None else checkpoint.position)
             self._reserve.ensure(self._records.free_bytes())
+
+    def _recover_ledger(self, path: Path) -> Salvage:
+        """Replace a damaged ledger by what can be saved of it; returns the revisions that stand in the log a crash left."""
+        finish_replacing(path)
+        log = log_octets(path)  # before SQLite opens the file: it drops what follows the first damaged frame
+        damage = damage_of(path, is_thorough=True)
+        if damage is None:
+            return rows_in_log(log)
+        self._recoveries.append(replace_ledger(path, damage, log, self._clock.now_ns()))
+        return Salvage()
 
     async def close(self) -> None:
         """Finish what is under way, note the running time, close the files, drop the lock."""
@@ -321,6 +332,7 @@ class Store:
             expired_for_room=self._expired_for_room,
             unlinked_files=self._records.unlinked_files,
             recoveries=len(self.recoveries),
+            recovered_from_log=self._recovered_from_log,
             gaps=len(self._records.gaps),
         )
 
