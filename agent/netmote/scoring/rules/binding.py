@@ -34,6 +34,7 @@ from netmote.windows.schemas import DEVICE, INTERFACE, SENSOR, TRAFFIC
 FACT_UNITS: Mapping[str, str] = MappingProxyType({"device_restarted": "s", "new_listener": "{port}", "clock_step": "s"})
 # A fact is a window of one feature.
 _FACT_FEATURE = "value"
+_UNKNOWN_UNIT = ""
 _WINDOW_VALUES = ("loss_ratio", "coverage")
 
 SCHEMAS: Mapping[str, FeatureSchema] = MappingProxyType({schema.name: schema for schema in (TRAFFIC, INTERFACE, DEVICE, SENSOR)})
@@ -124,7 +125,8 @@ class _Binder:
 
         def limit(key: str) -> float | None:
             written: Threshold | None = getattr(condition, key)
-            return None if written is None else self.number(written, value.unit, (*at, key))
+            # Without the feature its unit is not known either: one mistake is one problem.
+            return None if written is None or value.unit == _UNKNOWN_UNIT else self.number(written, value.unit, (*at, key))
 
         above, below, clear_below, clear_above = map(limit, ("above", "below", "clear_below", "clear_above"))
         if above is not None and clear_below is not None and clear_below > above:
@@ -176,7 +178,7 @@ class _Binder:
             )
             name = " / ".join(names if isinstance(names, str) else " + ".join(names) for names in condition.ratio)
             units = {unit for _, unit in (*upper, *lower)}
-            unit = "1" if len(units) == 1 else f"{upper[0][1]} / {lower[0][1]}"
+            unit = _UNKNOWN_UNIT if _UNKNOWN_UNIT in units else "1" if len(units) == 1 else f"{upper[0][1]} / {lower[0][1]}"
             return RatioValue(name, unit, tuple(column for column, _ in upper), tuple(column for column, _ in lower))
         key = "brief_slices_on_ports"
         ports = condition.brief_slices_on_ports or ()
@@ -193,5 +195,5 @@ class _Binder:
             near = difflib.get_close_matches(name, self._schema.names, n=3, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}? " if near else ""
             self._report(at, f"{name!r} is not a feature of {self._schema.name}; {hint}allowed: {', '.join(self._schema.names)}")
-            return 0, "1"
+            return 0, _UNKNOWN_UNIT
         return column, self._schema.features[column].unit

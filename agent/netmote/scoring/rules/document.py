@@ -21,10 +21,10 @@ class Condition(Section):
     Something that was not observed is neither true nor false: it can make no rule fire, not even through `not`.
     """
 
-    all: tuple["Condition", ...] | None = Field(default=None, min_length=1)
+    all: tuple["Condition", ...] | None = None
     """Every one of these holds."""
 
-    any: tuple["Condition", ...] | None = Field(default=None, min_length=1)
+    any: tuple["Condition", ...] | None = None
     """At least one of these holds."""
 
     not_: "Condition | None" = Field(default=None, alias="not")
@@ -36,7 +36,7 @@ class Condition(Section):
     ratio: tuple[str | tuple[str, ...], str | tuple[str, ...]] | None = None
     """Two features, or lists of features to add up: the first divided by the second."""
 
-    brief_slices_on_ports: tuple[int, ...] | None = Field(default=None, min_length=1)
+    brief_slices_on_ports: tuple[int, ...] | None = None
     """Flow slices on these responder ports without those of long flows, as far as both are among the busiest of the window."""
 
     above: Threshold | None = None
@@ -61,6 +61,8 @@ class Condition(Section):
         if len(subjects) != 1:
             given = f" (given: {', '.join(subjects)})" if subjects else ""
             raise ValueError(f"a condition holds exactly one of {', '.join(_SUBJECTS)}{given}")
+        if () in (self.all, self.any, self.brief_slices_on_ports):
+            raise ValueError(f"{subjects[0]!r} is empty; it needs at least one entry")
         is_comparison = subjects[0] not in ("all", "any", "not")
         if is_comparison and not limits:
             raise ValueError(f"{subjects[0]!r} needs a limit: one of {', '.join(_LIMITS)}")

@@ -28,7 +28,7 @@ def written_units(unit: str) -> dict[str, float]:
     annotation = _ANNOTATION.fullmatch(unit)
     if annotation is not None:
         noun, rate = annotation[1], annotation[2]
-        nouns = (noun, f"{noun}s", f"{noun}es", f"{noun[:-1]}ies" if noun.endswith("y") else noun)
+        nouns = (noun, f"{noun}es" if noun.endswith("s") else f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s")
         if rate is None:
             return dict.fromkeys(nouns, 1.0)
         return {f"{name}{per}": factor for name in ("", *nouns) for per, factor in _PER.items()}
@@ -75,6 +75,6 @@ def percent_text(value: float) -> str:
 
 
 def _digits(value: float) -> str:
-    if abs(value) >= 100 or value == int(value):
+    if abs(value) >= 100 or value.is_integer():
         return f"{value:.0f}"
     return f"{value:.3g}"
