@@ -21,7 +21,7 @@ from netmote.capture.packets import (
     Undecodable,
 )
 
-LATEST_NS = 4_102_444_800_000_000_000  # 2100-01-01: later timestamps are damage, not time
+LATEST_NS = 7_258_118_400_000_000_000  # 2200-01-01: later timestamps are damage, not time
 _ROW = 40  # plain IPv4: header and the first 20 bytes behind it, five 64-bit words
 _CACHED = 8192  # packets decoded at once: their rows stay in the second-level cache
 _MAPPED = np.uint64(0xFFFF_0000)  # ::ffff:0:0/96 in an endpoint word

@@ -117,7 +117,7 @@ def decode_ipv4(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns)
 def decode_ipv6(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns) -> NDArray[np.uint8]:
     """Decode IPv6 packets (RFC 8200 section 3) at `rows` into `columns`; returns the reason of each, 0 where decoded.
 
-    A payload length of zero with bytes behind it is a jumbogram (RFC 2675) or an offloaded segment: its length is the wire's.
+    A payload length of zero is that of a jumbogram (RFC 2675) or of an offloaded TCP or UDP segment: its length is the wire's.
     """
     buffer, offset = datagrams.buffer, datagrams.offset[rows]
     available, wire = datagrams.available[rows], datagrams.wire[rows]
@@ -129,7 +129,8 @@ def decode_ipv6(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns)
     good = reason == 0
     header, offset, available, wire, rows = header[good], offset[good], available[good], wire[good], rows[good]
     payload = header.view(">u2")[:, 2].astype("i8")
-    is_whole_wire = (payload == 0) & (header[:, 6] != 59)
+    is_offloaded = (header[:, 6] == PROTOCOL_TCP) | (header[:, 6] == PROTOCOL_UDP)
+    is_whole_wire = (payload == 0) & (is_offloaded | ((header[:, 6] == _HOP_BY_HOP) & (wire > _IPV6_HEADER + 0xFFFF)))
     total = np.where(is_whole_wire, np.maximum(wire, _IPV6_HEADER), _IPV6_HEADER + payload)
     end = offset + np.minimum(total, available)
     protocol, transport, is_fragment, is_first = _follow_chain(buffer, offset + _IPV6_HEADER, end, header[:, 6].copy())

@@ -28,9 +28,8 @@ _DEEPEST_TAG = 8
 _NULL_IPV6 = (10, 24, 28, 30)
 # Bytes before the network header, and where the EtherType stands in them.
 _HEADERS = {LINKTYPE_ETHERNET: (14, 12), LINKTYPE_LINUX_SLL: (16, 14), LINKTYPE_LINUX_SLL2: (20, 0)}
-SUPPORTED = frozenset(
-    (*_HEADERS, LINKTYPE_NULL, LINKTYPE_LOOP, LINKTYPE_RAW, LINKTYPE_IPV4, LINKTYPE_IPV6, 12, 14)  # 12, 14: raw IP on BSDs
-)
+_RAW = (LINKTYPE_RAW, 12, 14, LINKTYPE_IPV4, LINKTYPE_IPV6)  # 12 and 14 are raw IP in files of BSDs
+SUPPORTED = frozenset((*_HEADERS, *_RAW, LINKTYPE_NULL, LINKTYPE_LOOP))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,9 +67,12 @@ def _of_family(frames: Frames) -> NDArray[np.uint16]:
 
 def network_layer(frames: Frames) -> NetworkLayer:
     """Network headers of frames of a supported link type. Raises ValueError for another link type."""
-    if frames.link_type in (LINKTYPE_RAW, 12, 14, LINKTYPE_IPV4, LINKTYPE_IPV6):
+    if frames.link_type in _RAW:
         ether_type = _of_version(frames.buffer, frames.offset)
-        ether_type[(ether_type == 0) & (frames.captured > 0)] = ETHERTYPE_IPV4  # neither version: a bad IP header
+        expected = {LINKTYPE_IPV4: ETHERTYPE_IPV4, LINKTYPE_IPV6: ETHERTYPE_IPV6}.get(frames.link_type)
+        if expected is not None:
+            ether_type[:] = expected
+        ether_type[ether_type == 0] = ETHERTYPE_IPV4  # neither version: a bad IP header
         ether_type[frames.captured == 0] = 0
         return NetworkLayer(ether_type, frames.offset, None)
     if frames.link_type in (LINKTYPE_NULL, LINKTYPE_LOOP):

@@ -27,7 +27,7 @@ class Undecodable(IntEnum):
     TRUNCATED = 3  # the capture ends inside the link header or the fixed part of the IP header
     BAD_IP_HEADER = 4  # version, IHL or total length contradict each other (RFC 791 section 3.1, RFC 8200 section 3)
     UNKNOWN_LINK_TYPE = 5  # a LINKTYPE_ this room does not decode
-    BAD_TIMESTAMP = 6  # beyond the year 2100: no clock, but damage
+    BAD_TIMESTAMP = 6  # before 1970 or beyond 2199: no clock, but damage
     BAD_RECORD = 7  # a capture file's record contradicts itself; what follows it cannot be found
     CUT_OFF = 8  # a capture file ends inside a record
 

@@ -1,0 +1,248 @@
+"""What the meter promises beside equality with the dictionary: panes, ends, directions, a full table, and bounded memory."""
+
+import numpy as np
+import pytest
+from frames_in_memory import decode_frames, frames_of
+from netmote.capture.headers import decode
+from netmote.capture.packets import PacketColumns, Undecodable
+from netmote.metering.flow_meter import FlowMeter
+from netmote.records.flow import PANE_NS, FlowEndReason, address_text
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import Ether
+
+SECOND = 1_000_000_000
+START = 1_700_000_000 * SECOND  # a pane border
+
+
+def packet(source: str, sport: int, destination: str, dport: int, flags: str | None = "A") -> bytes:
+    network = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP(src=source, dst=destination)
+    return bytes(network / (UDP(sport=sport, dport=dport) if flags is None else TCP(sport=sport, dport=dport, flags=flags)))
+
+
+def block(*cases: tuple[float, bytes]) -> PacketColumns:
+    """Frames at these seconds after START."""
+    from dataclasses import replace
+
+    times = np.array([START + round(second * SECOND) for second, _ in cases], "i8")
+    return decode(replace(frames_of([frame for _, frame in cases]), timestamp_ns=times), "test0")
+
+
+def meter(**changes) -> FlowMeter:
+    settings = {"max_flows": 1024, "active_timeout_ns": 60 * SECOND, "idle_timeout_ns": 10 * SECOND, "when_full": "refuse"}
+    return FlowMeter(source="capture:test0", interface="test0", **settings | changes)
+
+
+OPEN = packet("10.0.0.1", 1000, "10.0.0.2", 80, "S")
+ANSWER = packet("10.0.0.2", 80, "10.0.0.1", 1000, "SA")
+ACK = packet("10.0.0.1", 1000, "10.0.0.2", 80, "A")
+FIN = packet("10.0.0.1", 1000, "10.0.0.2", 80, "FA")
+FIN_BACK = packet("10.0.0.2", 80, "10.0.0.1", 1000, "FA")
+RESET = packet("10.0.0.2", 80, "10.0.0.1", 1000, "R")
+
+
+def ends(batches) -> list[tuple[float, int]]:
+    """(pane in seconds, end reason) of every slice that ends a flow."""
+    return [
+        ((batch.start_ns - START) / SECOND, int(reason))
+        for batch in batches
+        for reason in batch.slices["flow_end_reason"].tolist()
+        if reason
+    ]
+
+
+def test_a_conversation_is_one_flow_with_its_initiator() -> None:
+    """Both directions in one slice; the sender of the first packet is the initiator."""
+    found = meter()
+    (batch,) = found.meter(block((0, OPEN), (0.1, ANSWER), (0.2, ACK), (5.0, ACK)))
+    (row,) = batch.slices
+    assert (batch.start_ns, batch.end_ns, batch.source, batch.interface) == (START, START + PANE_NS, "capture:test0", "test0")
+    assert address_text(row["source_address"].tobytes()) == "10.0.0.1"
+    assert (row["source_transport_port"], row["destination_transport_port"]) == (1000, 80)
+    assert (row["initiator_packets"], row["responder_packets"]) == (2, 1)
+    assert (row["initiator_tcp_control_bits"], row["responder_tcp_control_bits"]) == (0x12, 0x12)
+    assert (row["flow_start_ns"], row["flow_end_ns"]) == (START, START + SECOND // 5)
+    assert row["initiator_interarrival_sum_us"] == 200_000
+    assert (row["tcp_syn_count"], row["flow_id"], row["flow_end_reason"]) == (1, 1, 0)
+
+
+def test_a_flow_first_seen_by_its_answer_keeps_its_direction() -> None:
+    """SYN with ACK first: the opening was missed, its receiver is the initiator."""
+    found = meter()
+    found.meter(block((0, ANSWER), (0.1, ACK)))
+    (row,) = found.flush()[0].slices
+    assert row["source_transport_port"] == 1000
+    assert (row["initiator_packets"], row["responder_packets"]) == (1, 1)
+
+
+def test_every_pane_is_emitted_once_and_in_order() -> None:
+    """Silent panes are empty batches: the watermark; `advance` closes what has passed, and nothing twice."""
+    found = meter(idle_timeout_ns=3600 * SECOND)
+    batches = found.meter(block((1, ACK), (21, ACK)))
+    assert [(batch.start_ns - START) // SECOND for batch in batches] == [0, 5, 10, 15]
+    assert [len(batch.slices) for batch in batches] == [1, 0, 0, 0]
+    assert found.advance(START + 24 * SECOND) == []
+    assert [(batch.start_ns - START) // SECOND for batch in found.advance(START + 31 * SECOND)] == [20, 25]
+    assert found.advance(START) == []
+
+
+def test_silence_before_the_first_packet_is_told_live() -> None:
+    """`advance` opens the first pane; from then on every pane is told."""
+    found = meter()
+    assert found.advance(START) == []
+    assert [len(batch.slices) for batch in found.advance(START + 10 * SECOND)] == [0, 0]
+
+
+def test_a_jump_in_time_does_not_make_millions_of_batches() -> None:
+    """An hour of empty panes at most; the flow ended by its timeout on the way, and the next pane is the packet's own."""
+    found = meter()
+    batches = found.meter(block((0, ACK), (40_000_000, ACK)))
+    assert len(batches) == 721
+    assert ends(batches) == [(5, FlowEndReason.IDLE_TIMEOUT)]
+    (last,) = found.flush()
+    assert last.start_ns == START + 40_000_000 * SECOND
+
+
+def test_a_packet_older_than_the_open_pane_is_accounted_there() -> None:
+    """It is metered, with its own time; the closed pane stays closed."""
+    found = meter()
+    batches = found.meter(block((0, ACK), (7, ACK), (1, ACK))) + found.flush()
+    assert [int(batch.slices["initiator_packets"].sum()) for batch in batches] == [1, 2]
+    assert int(batches[1].slices["flow_start_ns"][0]) == START + SECOND
+
+
+@pytest.mark.parametrize(
+    ("packets", "expected"),
+    [
+        (((0, OPEN), (0.1, ANSWER), (0.2, ACK), (1, FIN), (1.1, FIN_BACK), (1.2, ACK)), [(0, FlowEndReason.END_OF_FLOW)]),
+        (((0, OPEN), (0.1, RESET)), [(0, FlowEndReason.END_OF_FLOW)]),
+        (((0, ACK), (1, FIN)), [(10, FlowEndReason.IDLE_TIMEOUT)]),  # half closed is not closed
+        (((0, OPEN),), [(5, FlowEndReason.IDLE_TIMEOUT)]),
+        # The last acknowledgement of a closing that crosses a pane border is no flow of its own.
+        (((0, OPEN), (4.8, FIN), (4.9, FIN_BACK), (5.1, ACK)), [(5, FlowEndReason.END_OF_FLOW)]),
+    ],
+)
+def test_how_flows_end(packets, expected) -> None:
+    """FIN both ways or RST, else silence; decided where panes end."""
+    found = meter()
+    batches = found.meter(block(*packets)) + found.advance(START + 60 * SECOND)
+    assert ends(batches) == expected
+    assert found.flows_begun == 1
+    assert found.flows_held == 0
+
+
+def test_an_end_after_the_last_slice_is_a_slice_without_packets() -> None:
+    """It names the flow, when it was last seen, and why it ended."""
+    found = meter()
+    batches = found.meter(block((1, OPEN), (1.5, ACK))) + found.advance(START + 30 * SECOND)
+    last = next(batch.slices[0] for batch in batches if len(batch.slices) and batch.slices[0]["flow_end_reason"])
+    assert (last["initiator_packets"], last["responder_packets"], last["minimum_ip_total_length"]) == (0, 0, 0)
+    assert last["flow_start_ns"] == last["flow_end_ns"] == START + round(1.5 * SECOND)
+    assert last["flow_id"] == 1
+
+
+def test_a_flow_that_outlives_the_active_timeout_begins_anew_with_its_direction() -> None:
+    """A new id, the same initiator, although its responder speaks first; nothing is counted twice."""
+    found = meter(active_timeout_ns=20 * SECOND, idle_timeout_ns=30 * SECOND)
+    packets = [(second, ACK) for second in range(19)] + [(21, packet("10.0.0.2", 80, "10.0.0.1", 1000)), (22, ACK)]
+    batches = found.meter(block(*packets)) + found.flush()
+    slices = np.concatenate([batch.slices for batch in batches])
+    assert ends(batches) == [(15, FlowEndReason.ACTIVE_TIMEOUT), (20, FlowEndReason.FORCED_END)]
+    assert sorted(set(slices["flow_id"].tolist())) == [1, 2]
+    assert set(slices["source_transport_port"].tolist()) == {1000}
+    assert int(slices["initiator_packets"].sum()) == 20
+    assert int(slices["responder_packets"].sum()) == 1
+
+
+def test_flush_ends_everything_and_the_meter_can_go_on() -> None:
+    """FORCED_END for what had no reason yet; no pane is emitted twice afterwards."""
+    found = meter()
+    found.meter(block((0, OPEN), (1, packet("10.0.0.3", 5, "10.0.0.4", 6, None))))
+    (batch,) = found.flush()
+    assert batch.slices["flow_end_reason"].tolist() == [FlowEndReason.FORCED_END] * 2
+    assert found.flush() == []
+    found.meter(block((2, OPEN)))
+    (batch,) = found.flush()
+    assert batch.start_ns == START + PANE_NS
+    assert batch.slices["flow_id"].tolist() == [3]
+
+
+def test_undecodable_and_dropped_packets_are_told_of_their_pane() -> None:
+    """They move event time like any packet; the identity holds in every pane."""
+    arp = bytes(Ether(src="02::1", dst="ff:ff:ff:ff:ff:ff", type=0x0806)) + b"\0" * 28
+    found = meter()
+    (first,) = found.meter(block((0, arp), (1, ACK), (2, arp), (6, arp)), dropped=9)
+    (second,) = found.flush()
+    assert (first.loss.received, first.loss.metered, first.loss.undecodable, first.loss.dropped) == (3, 1, (("arp", 2),), 0)
+    assert (second.loss.received, second.loss.undecodable, second.loss.dropped) == (1, (("arp", 1),), 9)
+    lone = PacketColumns.undecoded("test0", START + 60 * SECOND, Undecodable.CUT_OFF)
+    assert found.meter(lone) == []
+    assert found.accounting.undecodable == {"arp": 3, "cut_off": 1}
+    assert found.accounting.received == 5
+
+
+def flood(count: int, seed: int, second: float = 0.0) -> PacketColumns:
+    """SYNs, every one of another source: one frame, then its source words replaced."""
+    from dataclasses import replace
+
+    one = decode_frames([OPEN])
+    random = np.random.default_rng(seed)
+    source = (random.integers(0, 2**32, count, "u8") << np.uint64(32)) | np.uint64(0xFFFF0000) | random.integers(1, 2**16, count, "u8")
+    repeated = {
+        name: np.repeat(getattr(one, name), count)
+        for name in ("wire_length", "ip_total_length", "destination_word", "flow_class", "ip_class_of_service", "tcp_control_bits")
+    }
+    small = {name: np.zeros(count, "u1") for name in ("icmp_type", "icmp_code")}
+    times = START + round(second * SECOND) + np.arange(count, dtype="i8") * 500
+    return replace(one, timestamp_ns=times, source_word=source, is_fragment=np.zeros(count, "?"), **repeated, **small)
+
+
+@pytest.mark.parametrize("when_full", ["refuse", "evict"])
+def test_a_flood_neither_grows_memory_nor_blinds_flows_that_were_there(when_full: str) -> None:
+    """Half a million forged SYNs against a table of 4,096: established flows are metered on, the rest is counted."""
+    found = meter(max_flows=4096, when_full=when_full, idle_timeout_ns=30 * SECOND)
+    ours = []
+    for number in range(100):
+        client = ("10.9.0.1", 2000 + number, "10.9.0.2", 443)
+        ours += [(0.0, packet(*client, "S")), (0.001, packet(*client[2:], *client[:2], "SA")), (0.002, packet(*client, "A"))]
+    found.meter(block(*ours))
+    allocated = found.memory_bytes
+    for number in range(8):
+        found.meter(flood(65_536, number, 0.1 + number * 0.1))
+        account = found.accounting
+        assert account.received == account.metered + account.refused
+        assert found.memory_bytes <= allocated + 4096 * 250
+        assert found.flows_held <= 4096
+    assert found.accounting.refused > 500_000
+    (batch,) = found.meter(block(*[(1.0, frame) for _, frame in ours], (5.0, ours[2][1])))
+    old = batch.slices[batch.slices["flow_id"] <= 100]
+    assert (old["initiator_packets"] == 4).all()
+    assert (old["responder_packets"] == 2).all()
+    assert (old["flow_end_reason"] == 0).all()
+    assert len(old) == 100
+    evicted = int((batch.slices["flow_end_reason"] == FlowEndReason.LACK_OF_RESOURCES).sum())
+    assert evicted == found.flows_evicted == (4096 if when_full == "evict" else 0)
+    assert found.memory_bytes == allocated
+
+
+def test_the_table_is_small_and_allocated_once() -> None:
+    """Under 30 MB per 100,000 flows, before and after."""
+    found = meter(max_flows=100_000)
+    before = found.memory_bytes
+    found.meter(flood(65_536, 1))
+    assert found.memory_bytes == before < 30_000_000
+
+
+def test_rows_are_found_after_many_deletions() -> None:
+    """Churn far beyond the table's size: graves are cleared, and every flow is still one flow."""
+    found = meter(max_flows=2048)
+    total = 0
+    for number in range(60):
+        packets = flood(1500, number, number * 5.0)
+        closing = flood(1500, number, number * 5.0 + 0.5)
+        closing.tcp_control_bits[:] = 0x04
+        for batch in found.meter(packets) + found.meter(closing):
+            total += int(batch.slices["initiator_packets"].sum())
+            assert (np.diff(batch.slices["flow_id"].astype("i8")) > 0).all()
+    total += sum(int(batch.slices["initiator_packets"].sum()) for batch in found.flush())
+    assert total == found.accounting.metered == 60 * 3000
+    assert found.flows_begun == 60 * 1500
