@@ -152,7 +152,7 @@ async def test_names_and_routes_that_do_not_exist(backend: PysnmpBackend) -> Non
 
 
 async def test_a_closed_session_says_so(backend: PysnmpBackend, agent: AgentProcess) -> None:
-    """Closing twice is safe; the engine lives as long as one session does, and is built again after."""
+    """Closing twice is safe, also after the back end; other sessions of the same credentials go on."""
     first = await backend.open(target(agent.port), Community())
     second = await backend.open(target(agent.port), Community())
     await first.close()
@@ -163,6 +163,24 @@ async def test_a_closed_session_says_so(backend: PysnmpBackend, agent: AgentProc
     await second.close()
     third = await backend.open(target(agent.port), Community())
     assert (await third.get([mib.SYS_UP_TIME])).error_status == 0
+    await backend.close()
+    await third.close()
+
+
+async def test_engines_are_shared_and_do_not_pile_up(backend: PysnmpBackend, agent: AgentProcess) -> None:
+    """One engine for all sessions of a credential set, kept while idle; changed credentials leave no engine behind."""
+    for _ in range(3):
+        session = await backend.open(target(agent.port), Community())
+        other = await backend.open(target(agent.port), Community())
+        assert session._engine is other._engine
+        await session.close()
+        await other.close()
+    first = session._engine
+    for number in range(4):
+        session = await backend.open(target(agent.port), Community(f"changed-{number}"))
+        await session.close()
+    assert len(backend._engines) == 1
+    assert first.engine.transport_dispatcher is None, "its sockets are closed"
 
 
 async def test_cancelled_requests_leave_nothing_behind(backend: PysnmpBackend, agent: AgentProcess) -> None:

@@ -90,8 +90,9 @@ def _by_name(rows: Sequence[PortRow]) -> dict[str, list[PortRow]]:
     named: dict[str, list[PortRow]] = {}
     for name, group in groups.items():
         descriptions = {row.if_descr for row in group} - {""}
-        # Told apart by ifDescr, as long as no other port already has that name.
-        if len(group) > 1 and len(descriptions) == len(group) and not (descriptions - {name}) & groups.keys():
+        # Told apart by ifDescr, as long as no other port has that name.
+        is_free = not (descriptions - {name}) & (groups.keys() | named.keys())
+        if len(group) > 1 and len(descriptions) == len(group) and is_free:
             named |= {row.if_descr: [row] for row in group}
         else:
             named[name] = group

@@ -267,6 +267,7 @@ class PysnmpBackend:
             engine = self._engines.get(credentials)
             if engine is None:
                 engine = await asyncio.to_thread(_Engine.build, credentials)
+                self._close_idle()
                 self._engines[credentials] = engine
             try:
                 peers = (await engine.open_transport(domain)).peers
@@ -279,14 +280,19 @@ class PysnmpBackend:
         return PysnmpSession(self, engine, peer, timeout=target.timeout, clock=self._clock)
 
     def release(self, engine: _Engine, peer: _Peer) -> None:
-        """Called by a session that closes; the last one closes the engine."""
+        """Called by a session that closes. The engine stays for the next session with these credentials, since a device on
+        probation comes back to them, until other credentials need an engine.
+        """
         peer.sessions -= 1
-        if not peer.sessions:
-            engine.transports[peer.domain].peers.pop(peer.address, None)
         engine.sessions -= 1
-        if not engine.sessions:
-            engine.close()
-            self._engines.pop(engine.credentials, None)
+        if not peer.sessions and peer.domain in engine.transports:
+            engine.transports[peer.domain].peers.pop(peer.address, None)
+
+    def _close_idle(self) -> None:
+        for credentials, engine in tuple(self._engines.items()):
+            if not engine.sessions:
+                engine.close()
+                del self._engines[credentials]
 
     async def close(self) -> None:
         """Close every engine; safe twice."""
