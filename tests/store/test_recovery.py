@@ -1,6 +1,7 @@
 """Damaged files at start: the store always opens, says what was lost, and keeps the damaged set for inspection."""
 
 import random
+import sqlite3
 
 import pytest
 from store_samples import SECOND, T0, alert, flow_batch
@@ -188,6 +189,27 @@ async def test_random_damage_never_stops_the_start(opened, tmp_path, seed):
     await store.commit([alert(9999)], None)
     statistics = await store.maintain()
     assert statistics.appended_batches == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE alert_revision SET alert_id = CAST(x'30ff31' AS TEXT) WHERE seq = 7",
+        "UPDATE alert_revision SET sensor = 'other' WHERE seq = 7",
+        "UPDATE alert_revision SET revision = 2 WHERE seq = 7",
+        "UPDATE alert_revision SET committed_at_ns = committed_at_ns + 1 WHERE seq = 7",
+        "UPDATE alert_revision SET body = substr(body, 2) WHERE seq = 7",
+    ],
+)
+async def test_a_change_anywhere_in_a_row_is_noticed(opened, tmp_path, change):
+    """Number, sensor, id, revision, time and body are under one CRC; text that is no UTF-8 fails the row, not the query."""
+    await filled(opened)
+    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+        connection.execute(change)
+    connection.close()
+    store = await opened()
+    assert len(await store.recent_alerts(1000)) == 399
+    assert (await store.maintain()).damaged_alerts == 1
 
 
 async def test_damage_met_while_reading_costs_only_what_it_hit(opened, tmp_path):

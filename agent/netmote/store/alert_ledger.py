@@ -101,6 +101,8 @@ def read_checkpoint(connection: sqlite3.Connection) -> tuple[Checkpoint | None, 
     if row is None:
         return None, False
     uuid, batch_id, event_time_ns, state, crc = row
+    if not isinstance(state, bytes):  # damage can change a value's type
+        return None, True
     checkpoint = Checkpoint(None if uuid is None else Position(uuid, batch_id), event_time_ns, state)
     return (checkpoint, False) if checkpoint_crc(checkpoint) == crc else (None, True)
 

@@ -11,7 +11,7 @@ from netmote.alerts.encoding import decode_alert, encode_alert
 # Every query that reads rows begins so; `decode_row` takes them apart.
 SELECT_ROW = "SELECT r.seq, r.sensor, r.alert_id, r.revision, r.committed_at_ns, r.body, r.crc FROM alert_revision r "
 
-AlertRow = tuple[int, str, str, int, int, bytes, int]
+AlertRow = tuple[int, str | bytes | None, str | bytes | None, int, int, bytes | str | None, int]
 
 
 @dataclass(slots=True)
@@ -32,6 +32,9 @@ def read_rows(rows: Iterable[AlertRow], epoch: str) -> RowsRead:
     """Check and decode rows of `SELECT_ROW`."""
     result = RowsRead()
     for seq, sensor, alert_id, revision, committed_at_ns, body, crc in rows:
+        if not (isinstance(sensor, str) and isinstance(alert_id, str) and isinstance(body, bytes)):
+            result.damaged.append(seq)  # damage can change a value's type
+            continue
         expected = row_crc(seq, sensor=sensor, alert_id=alert_id, revision=revision, committed_at_ns=committed_at_ns, body=body)
         if crc != expected:
             result.damaged.append(seq)

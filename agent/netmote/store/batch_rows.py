@@ -179,8 +179,8 @@ def _insert_facts(connection: sqlite3.Connection, interner: Interner, batch_id: 
 
 def read_batch(connection: sqlite3.Connection, names: Names, row: BatchRow) -> Batch:
     """The batch of a row. Raises BatchDamaged when it fails its check."""
-    source = names.text(row.source_id)
     try:
+        source = names.text(row.source_id)
         match row.kind:
             case "flow":
                 return _flow_batch(names, row, source)
@@ -195,7 +195,7 @@ def read_batch(connection: sqlite3.Connection, names: Names, row: BatchRow) -> B
                 return FactBatch(source, row.start_ns, row.end_ns, _facts(connection, names, row))
             case _:
                 raise BatchDamaged(f"batch {row.batch_id} is of the unknown kind {row.kind!r}")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise BatchDamaged(f"batch {row.batch_id}: {error}") from error
 
 

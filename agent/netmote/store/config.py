@@ -8,6 +8,8 @@ from netmote.config.section import ByteSize, Duration, Section
 class StoreConfig(Section):
     """How much is kept, and for how long."""
 
+    # Ages count the time the agent ran (see store.running_time), so that no step of the wall clock removes anything.
+
     telemetry_age: Duration = Field(default=7 * 86400.0, ge=3600.0)
     """Telemetry older than this is unlinked, a day's file at a time."""
 

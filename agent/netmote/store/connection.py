@@ -87,10 +87,16 @@ def _transaction(begin: str, job: Job[T], connection: sqlite3.Connection) -> T:
     return result
 
 
+def _tolerant_text(octets: bytes) -> str:
+    """A flipped bit may leave no UTF-8: it is read as it is, and fails its CRC instead of the whole query."""
+    return octets.decode("utf-8", "surrogateescape")
+
+
 def connect_writer(path: Path, *, synchronous: str, autocheckpoint_pages: int, max_pages: int | None) -> sqlite3.Connection:
     """The writing connection itself, with its pragmas. The order matters: auto_vacuum is ignored once the file is WAL."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT_SECONDS)
     try:
+        connection.text_factory = _tolerant_text
         connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         connection.execute("PRAGMA journal_mode=WAL")
@@ -119,6 +125,7 @@ def connect_reader(path: Path, *, immutable: bool = False) -> sqlite3.Connection
         timeout=_BUSY_TIMEOUT_SECONDS,
     )
     try:
+        connection.text_factory = _tolerant_text
         connection.execute("PRAGMA query_only=ON")
         connection.execute("PRAGMA trusted_schema=OFF")
     except BaseException:
