@@ -7,7 +7,7 @@ export ORT_DISABLE_TELEMETRY := 1
 # The rooms whose tests must reach every branch but one in ten.
 COVERED := windows scoring models alerts analysis training
 
-.PHONY: run install test lint format bench docs deb clean
+.PHONY: run install test lint format bench lock docs clean
 
 run: $(VENV)/.run
 	@mkdir -p var
@@ -33,12 +33,13 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench
 
+lock: $(VENV)/.dev
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--strip-extras --no-header --output-file packaging/requirements.lock pyproject.toml
+
 docs: $(VENV)/.dev
 	$(BIN)/python packaging/generate_reference.py docs
 	$(BIN)/mkdocs build --strict --quiet
-
-deb: $(VENV)/.dev
-	packaging/build-deb.sh
 
 clean:
 	rm -rf $(VENV) build dist site .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
