@@ -6,12 +6,21 @@ Owns the back end and the bound on what is in flight. Refuses everything that co
 import asyncio
 from collections.abc import Callable
 from random import Random
+from typing import NamedTuple
 
 from netmote.clock import Clock
 from netmote.records.batch import Batch
-from netmote.snmp.config import SnmpConfig
+from netmote.snmp.config import SnmpConfig, TargetConfig
 from netmote.snmp.paced_session import SendWindow
 from netmote.snmp.target import Backend, Target, TargetStatus
+
+
+class _Polling(NamedTuple):
+    """A device that is polled, and what it was begun with."""
+
+    settings: tuple[TargetConfig, float, int]  # itself, its interval, the bound on what is in flight
+    window: SendWindow
+    task: asyncio.Task[None]
 
 
 class SnmpCollector:
@@ -31,33 +40,57 @@ class SnmpCollector:
     ) -> None:
         self._config, self._clock, self._random, self._emit, self._backend = config, clock, random, emit, backend
         self._targets: dict[str, Target] = {}
+        self._polling: dict[str, _Polling] = {}
+        self._applied = asyncio.Event()
+
+    def apply(self, config: SnmpConfig) -> None:
+        """Take up another configuration while running: only devices whose own settings changed are begun anew."""
+        self._config = config
+        self._applied.set()
 
     async def run(self) -> None:
         """Poll every target until cancelled. Without targets it only waits, and pysnmp is never imported."""
-        if not self._config.targets:
-            await asyncio.Event().wait()
+        self._targets, self._polling = {}, {}
+        self._applied.set()
         backend = self._backend
-        if backend is None:
-            backend = await asyncio.to_thread(_pysnmp_backend, self._clock)
-        window = SendWindow(self._config.max_in_flight)
-        self._targets = {
-            target.name: Target(
-                target,
-                interval=target.interval or self._config.interval,
-                backend=backend,
-                window=window,
-                clock=self._clock,
-                random=self._random,
-                emit=self._emit,
-            )
-            for target in self._config.targets
-        }
         try:
             async with asyncio.TaskGroup() as group:
-                for target in self._targets.values():
-                    group.create_task(target.run(), name=f"snmp:{target.config.name}")
+                while True:
+                    await self._applied.wait()
+                    self._applied.clear()
+                    if self._config.targets and backend is None:
+                        backend = await asyncio.to_thread(_pysnmp_backend, self._clock)
+                    if backend is not None:
+                        await self._settle(group, backend)
         finally:
-            await backend.close()
+            if backend is not None:
+                await backend.close()
+
+    async def _settle(self, group: asyncio.TaskGroup, backend: Backend) -> None:
+        """Let what is polled be what the configuration names."""
+        config = self._config
+        wanted = {each.name: (each, each.interval or config.interval, config.max_in_flight) for each in config.targets}
+        ending = [name for name, polling in self._polling.items() if wanted.get(name) != polling.settings]
+        tasks = [self._polling.pop(name).task for name in ending]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        window = next((polling.window for polling in self._polling.values()), None) or SendWindow(config.max_in_flight)
+        for name, settings in wanted.items():
+            if name not in self._polling:
+                target = Target(
+                    settings[0],
+                    interval=settings[1],
+                    backend=backend,
+                    window=window,
+                    clock=self._clock,
+                    random=self._random,
+                    emit=self._emit,
+                )
+                self._targets[name] = target
+                self._polling[name] = _Polling(settings, window, group.create_task(target.run(), name=f"snmp:{name}"))
+        self._targets = {name: self._targets[name] for name in wanted}
 
     def status(self) -> tuple[TargetStatus, ...]:
         """One entry a device, in the order of the configuration; empty before `run`."""
