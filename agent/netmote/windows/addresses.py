@@ -37,6 +37,11 @@ class AddressTable:
         """Ids in use, the reserved ones included: every id is below this."""
         return self._used
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns and, by estimate, of the dictionary: key, number and slot of an entry."""
+        return self.high.nbytes + self.low.nbytes + self.is_local.nbytes + len(self._ids) * (49 + 32 + 36)
+
     def interface(self, name: str) -> int:
         """The id of a capture interface. Raises ValueError beyond 256 of them."""
         number = self._interfaces.get(name)

@@ -7,8 +7,8 @@ from netmote.records.batch import Batch
 from netmote.records.device import DeviceRecord
 from netmote.records.entity import Entity
 from netmote.records.interface import AdminStatus, InterfaceBatch, OperStatus
-from netmote.windows.interface_features import PortRates, interface_features, port_rates
-from netmote.windows.lane import Rows
+from netmote.windows.interface_features import PortRates, interface_features, port_rates, ports_watermark
+from netmote.windows.lane import Feeds, Rows
 from netmote.windows.schema import FeatureSchema
 from netmote.windows.timeline import Span, Timeline, covered_ns
 from netmote.windows.vector import Quality
@@ -28,13 +28,11 @@ class DeviceWindows:
         self._ports: Timeline[InterfaceBatch] = Timeline()
         self._last_end_ns: dict[Entity, int] = {}  # one a configured device
 
-    def feeds(self, batch: Batch) -> tuple[str, ...]:
+    def feeds(self, batch: Batch) -> Feeds:
         if isinstance(batch, InterfaceBatch):
-            return (f"{batch.source} ports",)
+            return ((f"{batch.source} ports", batch.end_ns),)
         if isinstance(batch, DeviceRecord):
-            # A device that does not answer will send no ports: its cycle speaks for both.
-            polls = (f"{batch.source} polls",)
-            return polls if batch.is_reachable else (*polls, f"{batch.source} ports")
+            return (f"{batch.source} polls", batch.end_ns), (f"{batch.source} ports", ports_watermark(batch))
         return ()
 
     def add(self, batch: Batch) -> None:

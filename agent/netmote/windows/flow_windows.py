@@ -20,13 +20,13 @@ from netmote.windows.flow_evidence import evidence_of
 from netmote.windows.flow_features import traffic_features
 from netmote.windows.flow_pane import PEER_MASK, PEER_SHIFT, PORT_ABOVE_PEER, FlowPart, Sum, aggregate
 from netmote.windows.host_table import HostTable
-from netmote.windows.lane import Rows
+from netmote.windows.lane import Feeds, Rows
 from netmote.windows.peer_memory import PeerMemory
 from netmote.windows.schema import FeatureSchema
 from netmote.windows.timeline import Span, Timeline, covered_ns
 from netmote.windows.vector import WindowEvidence
 
-MAX_PANE_SLICES = 32_768  # per interface and pane, kept apart from their sums
+MAX_PANE_SLICES = 16_384  # per interface and pane, kept apart from their sums
 EXTRA_ENTITIES = 16  # room in the memories for capture interfaces, which speak with everyone
 PEERS_PER_HOST = 64  # remembered on average
 PEERS_SHARE = 4  # one entity holds at most a fourth of them, so that a scanner cannot push out what is known of the others
@@ -59,8 +59,8 @@ class FlowWindows:
         self.unsorted_slices = 0  # beyond the bound of a pane: counted in sums alone
         self.unfollowed_hosts = 0  # beyond the bound of a pane
 
-    def feeds(self, batch: Batch) -> tuple[str, ...]:
-        return (batch.source,) if isinstance(batch, FlowBatch) else ()
+    def feeds(self, batch: Batch) -> Feeds:
+        return ((batch.source, batch.end_ns),) if isinstance(batch, FlowBatch) else ()
 
     def add(self, batch: Batch) -> None:
         assert isinstance(batch, FlowBatch)
@@ -123,7 +123,7 @@ class FlowWindows:
             "peers": len(self._peers),
             "contact_keys": len(self._contacts),
             "panes": len(self._timeline),
-            "bytes": held + self._peers.nbytes + self._contacts.nbytes,
+            "bytes": held + self._addresses.nbytes + self._peers.nbytes + self._contacts.nbytes,
         }
 
     def refusals(self) -> dict[str, int]:
@@ -202,7 +202,7 @@ class FlowWindows:
         return coverage, loss_ratio
 
     def _compact(self) -> None:
-        """Let go of the addresses nobody refers to, once they have doubled."""
+        """Let go of the addresses nobody refers to, once there are half as many again."""
         if len(self._addresses) <= self._compact_above:
             return
         live: list[NDArray[Any]] = [self._hosts.ids, self._peers.live_ids(), self._contacts.live_ids()]
@@ -215,4 +215,4 @@ class FlowWindows:
         self._hosts.renumber(remap)
         self._peers.renumber(remap)
         self._contacts.renumber(remap)
-        self._compact_above = max(ADDRESSES_BEFORE_COMPACTION, 2 * len(self._addresses))
+        self._compact_above = max(ADDRESSES_BEFORE_COMPACTION, len(self._addresses) * 3 // 2)

@@ -11,7 +11,7 @@ from netmote.records.batch import Batch
 from netmote.records.entity import Entity, EntityKind
 from netmote.records.flow import CaptureLoss, FlowBatch
 from netmote.records.host import HOST_GAUGES, HostRecord
-from netmote.windows.lane import Rows
+from netmote.windows.lane import Feeds, Rows
 from netmote.windows.schema import FeatureSchema
 from netmote.windows.timeline import Span, Timeline, covered_ns
 
@@ -25,8 +25,8 @@ class SensorWindows:
         self._readings: Timeline[HostRecord] = Timeline()
         self._losses: Timeline[CaptureLoss] = Timeline()
 
-    def feeds(self, batch: Batch) -> tuple[str, ...]:
-        return (batch.source,) if isinstance(batch, HostRecord | FlowBatch) else ()
+    def feeds(self, batch: Batch) -> Feeds:
+        return ((batch.source, batch.end_ns),) if isinstance(batch, HostRecord | FlowBatch) else ()
 
     def add(self, batch: Batch) -> None:
         if isinstance(batch, HostRecord):

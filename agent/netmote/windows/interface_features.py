@@ -13,7 +13,7 @@ from netmote.records.batch import Batch
 from netmote.records.device import DeviceRecord
 from netmote.records.entity import Entity
 from netmote.records.interface import INTERFACE_COUNTERS, InterfaceBatch, InvalidReason
-from netmote.windows.lane import Rows
+from netmote.windows.lane import Feeds, Rows
 from netmote.windows.schema import FeatureSchema
 from netmote.windows.timeline import Span, Timeline
 from netmote.windows.vector import Quality
@@ -125,6 +125,11 @@ def _ratio(above: NDArray[np.float64], below: NDArray[np.float64], where: NDArra
     return np.divide(above, below, out=np.zeros(above.shape), where=where)
 
 
+def ports_watermark(record: DeviceRecord) -> int:
+    """How far a poll cycle says that a device's ports have come: when it began, or when it ended if no answer is to come of it."""
+    return record.start_ns if record.is_reachable else record.end_ns
+
+
 class InterfaceWindows:
     """Interface features over the windows of one schema."""
 
@@ -132,11 +137,10 @@ class InterfaceWindows:
         self.schema = schema
         self._timeline: Timeline[InterfaceBatch] = Timeline()
 
-    def feeds(self, batch: Batch) -> tuple[str, ...]:
+    def feeds(self, batch: Batch) -> Feeds:
         if isinstance(batch, InterfaceBatch):
-            return (batch.source,)
-        # A device that does not answer will send no ports; its poll cycles say how far it has come.
-        return (batch.source,) if isinstance(batch, DeviceRecord) and not batch.is_reachable else ()
+            return ((batch.source, batch.end_ns),)
+        return ((batch.source, ports_watermark(batch)),) if isinstance(batch, DeviceRecord) else ()
 
     def add(self, batch: Batch) -> None:
         if isinstance(batch, InterfaceBatch):

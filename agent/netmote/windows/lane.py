@@ -7,7 +7,7 @@ overlaps no record of its schema is skipped: a jump of hours costs one step, not
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ LONGEST_IDLE_HOPS = 30
 MOST_STEPS = 64  # clock steps remembered; a clock that steps more often marks every window anyway
 
 
+Feeds: TypeAlias = tuple[tuple[str, int], ...]  # (feed, watermark)
+
+
 class Rows(NamedTuple):
     """What features say about the entities of one window, in canonical order."""
 
@@ -42,8 +45,8 @@ class Features(Protocol):
 
     schema: FeatureSchema
 
-    def feeds(self, batch: Batch) -> tuple[str, ...]:
-        """The feeds whose watermark this batch advances; none when it is not for this schema."""
+    def feeds(self, batch: Batch) -> Feeds:
+        """How far this batch brings each of its feeds; none when it is not for this schema."""
         ...
 
     def add(self, batch: Batch) -> None:
@@ -102,8 +105,8 @@ class Lane:
             return False, False
         if self._finished_ns is not None:
             self._begin_anew(batch.start_ns)
-        for name in feeds:
-            self._feeds.setdefault(name, Feed(batch.end_ns)).advance(batch.end_ns)
+        for name, watermark_ns in feeds:
+            self._feeds.setdefault(name, Feed(watermark_ns)).advance(watermark_ns)
         horizon = self._horizon_ns
         is_late = horizon is not None and batch.end_ns <= horizon
         if horizon is not None and batch.end_ns <= horizon + self.schema.hop_ns - self.schema.window_ns:
@@ -120,7 +123,7 @@ class Lane:
             self.features.forget(self._horizon_ns + self.schema.hop_ns - self.schema.window_ns)
         closed, self._ready = self._ready, []
         target = self._target(event_time_ns)
-        if target is not None:
+        if target is not None and self._finished_ns is None:
             closed.extend(self._close_until(target))
         return closed
 
