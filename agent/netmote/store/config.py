@@ -11,13 +11,13 @@ class StoreConfig(Section):
     # Ages count the time the agent ran (see store.running_time), so that no step of the wall clock removes anything.
 
     telemetry_age: Duration = Field(default=7 * 86400.0, ge=3600.0)
-    """Telemetry older than this is unlinked, a day's file at a time."""
+    """Telemetry older than this is unlinked, a day's file at a time. Ages count running time, so that no clock step removes anything."""
 
     telemetry_size: ByteSize = Field(default=2 * 10**9, ge=10**7)
     """Telemetry beyond this is unlinked, oldest day first."""
 
     alert_age: Duration = Field(default=90 * 86400.0, ge=86400.0)
-    """Delivered alerts older than this are removed from the ledger."""
+    """Alerts that every sink is done with leave the ledger after this much running time."""
 
     ledger_size: ByteSize = Field(default=256 * 10**6, ge=10**7)
     """Quota of the alert ledger (max_page_count)."""
