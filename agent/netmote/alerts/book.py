@@ -6,14 +6,14 @@ Event time never goes backwards for the book. What it does depends on the findin
 same revisions with the same ids, and so does a restart through `state` and `restore_state`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from netmote.alerts.alert import Alert, AlertState, Silence
 from netmote.alerts.config import AlertsConfig
 from netmote.alerts.counters import BookCounters
 from netmote.alerts.episode import Cooling, Episode
 from netmote.alerts.fingerprint import fingerprint_of
-from netmote.alerts.inhibition import INHIBITIONS, Inhibition, depth_of
+from netmote.alerts.inhibition import INHIBITIONS, Explanations, Inhibition
 from netmote.alerts.life import TRANSITIONS, Signal
 from netmote.alerts.merge import fold, is_of_rule, merge_findings
 from netmote.alerts.snapshot import BookState, decode_state, encode_state
@@ -23,6 +23,8 @@ from netmote.scoring.finding import Cleared, Finding
 PENDING_SLACK_NS = 120_000_000_000
 # How long a resolved alert is remembered at least, so that a record delivered twice does not begin its episode again.
 REPEAT_MEMORY_NS = 600_000_000_000
+# Cool-downs remembered for each alert that may be active; beyond, the oldest is forgotten (counted).
+COOLING_PER_ACTIVE = 4
 
 
 class AlertBook:
@@ -42,8 +44,9 @@ class AlertBook:
         self._cool_down_ns = round(config.cool_down * 1e9)
         self._update_interval_ns = round(config.update_interval * 1e9)
         self._max_active = config.max_active
+        self._max_cooling = COOLING_PER_ACTIVE * config.max_active
         self._inhibitions = tuple(inhibitions)
-        self._depths: dict[str, int] = {}
+        self._explanations = Explanations(self._inhibitions)
         self._episodes: dict[str, Episode] = {}
         self._cooling: dict[str, Cooling] = {}
         self._now_ns = 0
@@ -67,7 +70,7 @@ class AlertBook:
         """
         self._move_to(event_time_ns)
         self.counters.findings += len(findings)
-        merged = merge_findings(sorted(findings, key=self._order))
+        merged = merge_findings(sorted(findings, key=self._order), can_host=lambda finding: not self._is_withheld(finding))
         self.counters.merged += len(findings) - len(merged)
         revisions: list[Alert] = []
         steps: list[Finding | Cleared] = [*merged, *cleared]
@@ -91,6 +94,7 @@ class AlertBook:
             if alert.state is AlertState.FIRING and (known is None or known.revision < alert.revision):
                 self._episodes[alert.fingerprint] = Episode.restored_from(alert)
                 self._cooling.pop(alert.fingerprint, None)
+                self._explanations.begin(self._episodes[alert.fingerprint])
 
     def state(self) -> bytes:
         """Everything the book knows beside silences and counters, to be kept with the checkpoint."""
@@ -100,6 +104,10 @@ class AlertBook:
         """Inverse of `state`. Raises ValueError when it is no state of a version we understand."""
         restored = decode_state(state)
         self._now_ns, self._episodes, self._cooling = restored.now_ns, restored.episodes, restored.cooling
+        self._explanations = Explanations(self._inhibitions)
+        for episode in self._episodes.values():
+            if episode.state is AlertState.FIRING:
+                self._explanations.begin(episode)
 
     def _move_to(self, event_time_ns: int) -> None:
         if event_time_ns < self._now_ns:
@@ -110,12 +118,7 @@ class AlertBook:
         """By event time; at the same instant ends before beginnings, causes before what they explain, grave before mild."""
         if isinstance(step, Cleared):
             return (step.time_ns, 0, 0, 0, str(step.entity), step.group)
-        return (step.end_ns, 1, self._depth(step.group), step.severity, str(step.entity), step.group)
-
-    def _depth(self, group: str) -> int:
-        if group not in self._depths:
-            self._depths[group] = depth_of(group, self._inhibitions)
-        return self._depths[group]
+        return (step.end_ns, 1, self._explanations.depth(step.group), step.severity, str(step.entity), step.group)
 
     def _clear(self, cleared: Cleared) -> Iterator[Alert]:
         episode = self._episodes.get(fingerprint_of(self._sensor, cleared.group, cleared.entity))
@@ -155,7 +158,7 @@ class AlertBook:
                 return
             self._signal(episode, Signal.PERSISTS)
             is_due = episode.last_seen_ns - episode.announced_at_ns >= self._update_interval_ns
-            if is_due and not self._is_inhibited(finding):
+            if is_due and not self._explanations.explain(finding):
                 self.counters.continued += 1
                 yield self._announce(episode, episode.last_seen_ns)
                 return
@@ -182,16 +185,14 @@ class AlertBook:
 
     def _begin(self, finding: Finding, fingerprint: str) -> Iterator[Alert]:
         cooling = self._cooling.get(fingerprint)
-        if cooling is not None:
-            if finding.end_ns <= cooling.last_seen_ns:
-                self.counters.deduplicated += 1
-                return
-            is_over = finding.end_ns >= cooling.resolved_at_ns + self._cool_down_ns
-            if not (is_over or finding.is_until_cleared or finding.severity < cooling.severity):
-                self._count(AlertState.RESOLVED, Signal.HOLDS)
-                self.counters.withheld += 1
-                return
-        is_inhibited = self._is_inhibited(finding)
+        if cooling is not None and finding.end_ns <= cooling.last_seen_ns:
+            self.counters.deduplicated += 1
+            return
+        if self._is_withheld(finding):
+            self._count(AlertState.RESOLVED, Signal.HOLDS)
+            self.counters.withheld += 1
+            return
+        is_inhibited = self._explanations.explain(finding)
         if is_inhibited and not finding.is_until_cleared:
             self.counters.inhibited += 1
             return
@@ -208,6 +209,16 @@ class AlertBook:
         else:
             yield self._fire(episode, finding.end_ns)
 
+    def _is_withheld(self, finding: Finding) -> bool:
+        """Whether the cool-down of its alert holds it back."""
+        cooling = self._cooling.get(fingerprint_of(self._sensor, finding.group, finding.entity))
+        return (
+            cooling is not None
+            and finding.end_ns < cooling.resolved_at_ns + self._cool_down_ns
+            and not finding.is_until_cleared
+            and finding.severity >= cooling.severity
+        )
+
     def _has_room(self, finding: Finding) -> bool:
         """Whether one more may be held; the mildest pending episode makes room for something graver, a firing one never."""
         if len(self._episodes) < self._max_active:
@@ -221,26 +232,15 @@ class AlertBook:
         self.counters.evicted += 1
         return True
 
-    def _is_inhibited(self, finding: Finding) -> bool:
-        """Whether a firing alert explains it: one whose condition still holds, or which was last seen within its window."""
-        return any(
-            inhibition.explains(episode.finding.group, episode.finding.entity, finding)
-            for episode in self._episodes.values()
-            if episode.state is AlertState.FIRING and episode.explains_at(finding.start_ns)
-            for inhibition in self._inhibitions
-        )
-
     def _settle(self) -> Iterator[Alert]:
-        """What follows from event time alone, in canonical order."""
-        due = [episode for episode in self._episodes.values() if self._is_due(episode)]
-        for episode in sorted(due, key=lambda each: (str(each.finding.entity), each.finding.group)):
+        """What follows from event time alone, in canonical order: first what ends, then what no longer explained can begin."""
+        for episode in self._that(self._has_ended):
+            yield from self._stop(episode)
+        for episode in self._that(self._is_due):
+            if not self._is_due(episode):
+                continue  # one that has just begun explains it
             if episode.state is AlertState.PENDING:
-                if episode.is_over_at(self._now_ns):
-                    yield from self._stop(episode)
-                elif self._can_fire(episode, self._now_ns):
-                    yield self._fire(episode, episode.started_at_ns + episode.finding.for_ns)
-            elif episode.is_over_at(self._now_ns):
-                yield from self._stop(episode)
+                yield self._fire(episode, episode.started_at_ns + episode.finding.for_ns)
             else:
                 yield self._announce(episode, self._now_ns)
         memory_ns = max(self._cool_down_ns, REPEAT_MEMORY_NS)
@@ -248,19 +248,26 @@ class AlertBook:
             self._count(AlertState.RESOLVED, Signal.COOLS)
             del self._cooling[fingerprint]
 
+    def _that(self, claim: Callable[[Episode], bool]) -> list[Episode]:
+        chosen = [episode for episode in self._episodes.values() if claim(episode)]
+        return sorted(chosen, key=lambda each: self._order(each.finding)[2:])
+
+    def _has_ended(self, episode: Episode) -> bool:
+        is_by_time = episode.state is AlertState.PENDING and not episode.finding.is_until_cleared
+        return episode.is_over_at(self._now_ns - PENDING_SLACK_NS if is_by_time else self._now_ns)
+
     def _is_due(self, episode: Episode) -> bool:
+        """Whether event time alone makes it news: a condition lasted long enough, or the silence over it ended."""
         if episode.state is AlertState.PENDING:
-            if episode.finding.is_until_cleared:
-                return episode.cleared_at_ns is not None or self._can_fire(episode, self._now_ns)
-            return episode.is_over_at(self._now_ns - PENDING_SLACK_NS)
-        return episode.is_over_at(self._now_ns) or (episode.is_silenced and not self._is_silenced(episode))
+            return episode.finding.is_until_cleared and self._can_fire(episode, self._now_ns)
+        return episode.is_silenced and not self._is_silenced(episode)
 
     def _can_fire(self, episode: Episode, until_ns: int) -> bool:
         """Whether a pending episode has lasted as long as `for` asks, and nothing explains it."""
         return (
             episode.state is AlertState.PENDING
             and until_ns - episode.started_at_ns >= episode.finding.for_ns
-            and not self._is_inhibited(episode.finding)
+            and not self._explanations.explain(episode.finding)
         )
 
     def _is_silenced(self, episode: Episode) -> bool:
@@ -270,6 +277,7 @@ class AlertBook:
     def _fire(self, episode: Episode, at_ns: int) -> Alert:
         self._signal(episode, Signal.PERSISTS)
         episode.fired_at_ns = at_ns
+        self._explanations.begin(episode)
         return self._announce(episode, at_ns)
 
     def _stop(self, episode: Episode) -> Iterator[Alert]:
@@ -278,8 +286,13 @@ class AlertBook:
         assert ended_at_ns is not None, "only an episode that can end is stopped"
         self._signal(episode, Signal.STOPS)
         del self._episodes[episode.fingerprint]
+        self._explanations.end(episode)
         if was_firing:
             self._cooling[episode.fingerprint] = Cooling(ended_at_ns, episode.last_seen_ns, episode.severity)
+            if len(self._cooling) > self._max_cooling:
+                del self._cooling[next(iter(self._cooling))]
+                self._count(AlertState.RESOLVED, Signal.COOLS)
+                self.counters.forgotten += 1
             yield episode.announce(AlertState.RESOLVED, sensor=self._sensor, at_ns=ended_at_ns, is_silenced=False)
 
     def _announce(self, episode: Episode, at_ns: int) -> Alert:

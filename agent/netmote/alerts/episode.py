@@ -139,6 +139,7 @@ class Episode:
 
         The ledger does not hold `keep_firing_for`; a condition is known by its fact among the contributors.
         """
+        is_condition = any(contributor.feature in CONDITIONS for contributor in alert.contributors)
         finding = Finding(
             group=alert.group,
             detector=alert.detector,
@@ -151,8 +152,8 @@ class Episode:
             contributors=alert.contributors,
             technique=alert.technique,
             check=alert.check,
-            keep_firing_for_ns=RESTORED_KEEP_FIRING_NS,
-            is_until_cleared=any(contributor.feature in CONDITIONS for contributor in alert.contributors),
+            keep_firing_for_ns=0 if is_condition else RESTORED_KEEP_FIRING_NS,
+            is_until_cleared=is_condition,
             quality=alert.quality,
             coverage=alert.coverage,
             loss_ratio=alert.loss_ratio,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from netmote.alerts.episode import Episode
 from netmote.records.entity import Entity, EntityKind
 from netmote.scoring.finding import Finding
 
@@ -77,17 +78,49 @@ INHIBITIONS: tuple[Inhibition, ...] = (
 )
 
 
-def depth_of(group: str, inhibitions: Sequence[Inhibition]) -> int:
-    """The longest chain of explanations that leads to this group; a chain's members are judged in this order."""
-    # A source without a list of targets explains everything, so it comes before all the rest.
-    if any(inhibition.source == group and inhibition.targets is None for inhibition in inhibitions):
-        return 0
-    return 1 + _longest_chain(group, inhibitions, frozenset({group}))
+class Explanations:
+    """The firing alerts that explain others, and the order in which findings must be judged so that causes come first."""
 
+    def __init__(self, inhibitions: Sequence[Inhibition] = INHIBITIONS) -> None:
+        self._by_source: dict[str, list[Inhibition]] = {}
+        for inhibition in inhibitions:
+            self._by_source.setdefault(inhibition.source, []).append(inhibition)
+        self._firing: dict[str, Episode] = {}
+        self._depths: dict[str, int] = {}
 
-def _longest_chain(group: str, inhibitions: Sequence[Inhibition], passed: frozenset[str]) -> int:
-    sources = {inhibition.source for inhibition in inhibitions if inhibition.targets is not None and group in inhibition.targets}
-    return max((1 + _longest_chain(source, inhibitions, passed | {source}) for source in sources - passed), default=0)
+    def begin(self, episode: Episode) -> None:
+        """This alert fires now."""
+        if episode.finding.group in self._by_source:
+            self._firing[episode.fingerprint] = episode
+
+    def end(self, episode: Episode) -> None:
+        """This alert fires no more."""
+        self._firing.pop(episode.fingerprint, None)
+
+    def explain(self, finding: Finding) -> bool:
+        """Whether a firing alert explains it: one whose condition still holds, or which was last seen within its window."""
+        return any(
+            inhibition.explains(episode.finding.group, episode.finding.entity, finding)
+            for episode in self._firing.values()
+            if episode.explains_at(finding.start_ns)
+            for inhibition in self._by_source[episode.finding.group]
+        )
+
+    def depth(self, group: str) -> int:
+        """The longest chain of explanations that leads to this group; a chain's members are judged in this order."""
+        if group not in self._depths:
+            # A source without a list of targets explains everything, so it comes before all the rest.
+            is_first = any(inhibition.targets is None for inhibition in self._by_source.get(group, ()))
+            self._depths[group] = 0 if is_first else 1 + self._longest_chain(group, frozenset({group}))
+        return self._depths[group]
+
+    def _longest_chain(self, group: str, passed: frozenset[str]) -> int:
+        sources = {
+            source
+            for source, inhibitions in self._by_source.items()
+            if source not in passed and any(group in (inhibition.targets or ()) for inhibition in inhibitions)
+        }
+        return max((1 + self._longest_chain(source, passed | {source}) for source in sources), default=0)
 
 
 def _is_related(relation: Relation, source: Entity, target: Finding) -> bool:

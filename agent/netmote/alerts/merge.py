@@ -5,44 +5,45 @@ The merging rule:
   the order given (the book puts those first that explain others, then the gravest). The rule gives the name, so group, title,
   technique and check are the rule's; the graver severity and the greater surprise win; contributors are joined, and what the
   model knows of a feature's baseline completes the rule's line on it.
-- Findings of the same group and entity at the same time are folded likewise, whoever made them.
+- A rule's finding that would not be announced (its alert is cooling down) takes no guest: what the model sees may be something
+  else, and must not be swallowed with it.
+- Findings of the same group and entity at the same time, of rules or of models, are one.
 - Rules stay apart from each other (inhibition decides between them), and so do models with different contributor groups: a
   change of cause must be told, and a group is a cause (evidence: a merged cool-down once swallowed the onset of an attack).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from netmote.records.entity import Entity
 from netmote.scoring.finding import Contributor, Finding
 
 RULE = "rule"
+_Identity = tuple[str, Entity, int]
 
 
-def merge_findings(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The findings left after folding, in the order given. Pure."""
-    hosts: list[Finding] = []
-    guests: list[Finding] = []
+def merge_findings(findings: Sequence[Finding], *, can_host: Callable[[Finding], bool] = lambda _: True) -> tuple[Finding, ...]:
+    """The findings left after folding: those of rules in the order given, then those of models. Pure.
+
+    `can_host` says of a rule's finding whether it will be heard, so that a model's may become part of it.
+    """
+    hosts: dict[_Identity, Finding] = {}
+    guests: dict[_Identity, Finding] = {}
     for finding in findings:
-        twin = next((at for at, host in enumerate(hosts) if _is_same(host, finding)), None)
-        if twin is not None:
-            hosts[twin] = fold(hosts[twin], finding)
-        elif is_of_rule(finding):
-            hosts.append(finding)
-        else:
-            guests.append(finding)
+        kin, who = hosts if is_of_rule(finding) else guests, _identity(finding)
+        kin[who] = fold(kin[who], finding) if who in kin else finding
+    by_entity: dict[Entity, list[_Identity]] = {}
+    for who, host in hosts.items():
+        if can_host(host):
+            by_entity.setdefault(host.entity, []).append(who)
     lonely: list[Finding] = []
-    for guest in guests:
-        named = [
-            at for at, host in enumerate(hosts) if is_of_rule(host) and host.entity == guest.entity and overlaps(host, guest)
-        ]
-        twin = next((at for at, other in enumerate(lonely) if _is_same(other, guest)), None)
-        if named:
-            hosts[named[0]] = fold(hosts[named[0]], guest)
-        elif twin is not None:
-            lonely[twin] = fold(lonely[twin], guest)
-        else:
+    for guest in guests.values():
+        named = next((who for who in by_entity.get(guest.entity, ()) if overlaps(hosts[who], guest)), None)
+        if named is None:
             lonely.append(guest)
-    return (*hosts, *lonely)
+        else:
+            hosts[named] = fold(hosts[named], guest)
+    return (*hosts.values(), *lonely)
 
 
 def fold(host: Finding, guest: Finding) -> Finding:
@@ -71,8 +72,8 @@ def overlaps(one: Finding, other: Finding) -> bool:
     return one.start_ns < other.end_ns and other.start_ns < one.end_ns
 
 
-def _is_same(one: Finding, other: Finding) -> bool:
-    return (one.group, one.entity, one.end_ns) == (other.group, other.entity, other.end_ns)
+def _identity(finding: Finding) -> _Identity:
+    return finding.group, finding.entity, finding.end_ns
 
 
 def _joined(ours: tuple[Contributor, ...], theirs: tuple[Contributor, ...]) -> tuple[Contributor, ...]:
