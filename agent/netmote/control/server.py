@@ -16,65 +16,75 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
-_MAX_CONNECTIONS = 16
-_IDLE_SECONDS = 30.0
+MAX_CONNECTIONS = 16
+IDLE_SECONDS = 30.0
 _UCRED = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 
 
 class ControlServer:
     """Serves `handlers` on a Unix socket that only this user and root may use."""
 
-    def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
-        self._path, self._handlers = path, dict(handlers)
+    def __init__(self, path: Path, handlers: Mapping[str, Handler], *, idle_seconds: float = IDLE_SECONDS) -> None:
+        """`idle_seconds` bounds how long a peer may take to ask, and to take in an answer."""
+        self._path, self._handlers, self._idle_seconds = path, dict(handlers), idle_seconds
         self._server: asyncio.Server | None = None
-        self._connections = 0
+        self._peers: set[asyncio.StreamWriter] = set()
 
     async def open(self) -> None:
-        """Listen. A socket left by a killed daemon is replaced: the store's lock says that no other daemon lives."""
+        """Listen. A socket left by a killed daemon is replaced: the store's lock says that no other daemon lives.
+
+        Raises OSError, also for a path that is too long for a socket (unix(7)).
+        """
         self._path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, path=self._path, limit=MAX_REQUEST_BYTES)
         self._path.chmod(0o600)
 
     async def close(self) -> None:
-        """Stop listening. Safe without open, safe twice."""
+        """Stop listening and hang up. Safe without open, safe twice."""
         server, self._server = self._server, None
         if server is not None:
             server.close()
             self._path.unlink(missing_ok=True)
+        for writer in tuple(self._peers):
+            writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
+        self._peers.add(writer)
         try:
-            if self._connections > _MAX_CONNECTIONS:
-                writer.write(encode({"ok": False, "error": f"more than {_MAX_CONNECTIONS} connections"}))
+            if len(self._peers) > MAX_CONNECTIONS:
+                await self._send(writer, {"ok": False, "error": f"more than {MAX_CONNECTIONS} connections"})
             elif not _may_command(writer):
-                writer.write(encode({"ok": False, "error": "only root and the daemon's own user may use this socket"}))
+                await self._send(writer, {"ok": False, "error": "only root and the daemon's own user may use this socket"})
             else:
                 await self._answer_all(reader, writer)
-            await writer.drain()
         except (ConnectionError, TimeoutError):
             return
         finally:
-            self._connections -= 1
+            self._peers.discard(writer)
             writer.close()
 
     async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             try:
-                async with asyncio.timeout(_IDLE_SECONDS):
+                async with asyncio.timeout(self._idle_seconds):
                     line = await reader.readline()
             except ValueError:
-                writer.write(encode({"ok": False, "error": f"a request is at most {MAX_REQUEST_BYTES} bytes"}))
+                await self._send(writer, {"ok": False, "error": f"a request is at most {MAX_REQUEST_BYTES} bytes"})
                 return
-            if not line:
-                return
-            writer.write(encode(await self._answer(line)))
+            if not line.endswith(b"\n"):
+                return  # hung up; half a request is none
+            await self._send(writer, await self._answer(line))
+
+    async def _send(self, writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
+        # A snapshot of many ports takes milliseconds to encode: not on the loop.
+        writer.write(await asyncio.to_thread(encode, message))
+        async with asyncio.timeout(self._idle_seconds):
             await writer.drain()
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
             request = decode(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return {"ok": False, "error": f"not understood: {error}"}
         handler = self._handlers.get(str(request.get("command")))
         if handler is None:
@@ -84,6 +94,9 @@ class ControlServer:
         except (NetmoteError, ValueError, KeyError) as error:
             text = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
             return {"ok": False, "error": text}
+        except Exception as error:
+            log.exception("command failed", extra={"component": "control", "command": request.get("command")})
+            return {"ok": False, "error": f"a bug of the daemon, see its log: {type(error).__name__}: {error}"}
 
 
 def _may_command(writer: asyncio.StreamWriter) -> bool:

@@ -1,11 +1,11 @@
 """What the control socket can do. One table, each command a few lines over the daemon's parts."""
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 from netmote.control.server import Handler
 from netmote.daemon.silencing import change_silences
-from netmote.errors import ConfigError
 
 if TYPE_CHECKING:
     from netmote.daemon.lifecycle import Daemon
@@ -16,7 +16,8 @@ def commands(daemon: "Daemon") -> dict[str, Handler]:
 
     async def status(_request: dict[str, Any]) -> dict[str, Any]:
         await daemon.survey.refresh()
-        return {"snapshot": json.loads(daemon.survey.snapshot().to_json())}
+        snapshot = daemon.survey.snapshot()
+        return {"snapshot": await asyncio.to_thread(lambda: json.loads(snapshot.to_json()))}
 
     async def silencing(request: dict[str, Any]) -> dict[str, Any]:
         answer = await change_silences(daemon.store, str(request["command"]), request, clock=daemon.clock)
@@ -24,9 +25,6 @@ def commands(daemon: "Daemon") -> dict[str, Handler]:
         return answer
 
     async def reload(_request: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return {"said": await daemon.reload()}
-        except ConfigError as error:
-            raise ValueError(str(error)) from error
+        return {"said": await daemon.reload()}
 
     return {"status": status, "silence": silencing, "unsilence": silencing, "reload": reload}

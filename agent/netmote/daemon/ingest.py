@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from netmote.clock import Clock
-from netmote.errors import Permanent, Retryable
+from netmote.daemon.discards import Discards
+from netmote.errors import Retryable
 from netmote.records.batch import Batch
-from netmote.records.flow import FlowBatch
-from netmote.store.store import Position, Store
+from netmote.store.store import Position, Store, StoreFull
 from netmote.telemetry.health import Health, Level
 from netmote.telemetry.metrics import Metrics
 
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 COMPONENT = "store"
 _BATCHES_PER_TRANSACTION = 64
+# A fault of the moment (a busy file, an I/O error) is tried again this often before the batches go on without being stored.
+_TRIES = 3
+_RETRY_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +41,40 @@ class Ingest:
     """Takes batches from collectors on the event loop's thread."""
 
     def __init__(
-        self, store: Store, hand_on: Callable[[Observed], None], *, limit: int, clock: Clock, health: Health, metrics: Metrics
+        self,
+        store: Store,
+        hand_on: Callable[[Observed], None],
+        *,
+        limit: int,
+        clock: Clock,
+        health: Health,
+        metrics: Metrics,
+        discards: Discards,
     ) -> None:
         self._store, self._hand_on = store, hand_on
         self._limit, self._clock = limit, clock
-        self._health, self._metrics = health, metrics
+        self._health, self._metrics, self._discards = health, metrics, discards
         self._queue: deque[Batch] = deque()
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self.last_batch_ns: dict[str, int] = {}
+        self._transaction_limit = _BATCHES_PER_TRANSACTION
         self.batches = 0
+        """Handed on since the start; what the watchdog looks at."""
 
     @property
     def is_empty(self) -> bool:
         return not self._queue and self._idle.is_set()
 
+    @property
+    def waiting(self) -> int:
+        """Batches in the queue."""
+        return len(self._queue)
+
     def put(self, batch: Batch) -> None:
         """Take one batch; never waits."""
-        self.last_batch_ns[batch.source] = max(batch.end_ns, self.last_batch_ns.get(batch.source, 0))
         if len(self._queue) >= self._limit:
-            self._metrics.discarded_records_total.inc(
-                _records_in(batch), stage="ingest", reason="queue_full", intentional="false"
-            )
+            self._discards.count((batch,), stage="ingest", reason="queue_full")
             return
         self._queue.append(batch)
         self._idle.clear()
@@ -69,37 +83,57 @@ class Ingest:
     async def run(self) -> None:
         """Store and hand on until cancelled."""
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
             while self._queue:
                 await self._store_some()
             self._idle.set()
+            await self._arrived.wait()
+            self._arrived.clear()
 
     async def drain(self) -> None:
         """Wait until everything taken so far has been handed on."""
         await self._idle.wait()
 
     async def _store_some(self) -> None:
-        batches = tuple(self._queue[position] for position in range(min(len(self._queue), _BATCHES_PER_TRANSACTION)))
-        position: Position | None = None
+        batches = tuple(self._queue[place] for place in range(min(len(self._queue), self._transaction_limit)))
         began = self._clock.monotonic()
+        position: Position | None = None
         try:
-            position = await self._store.append(batches)
-        except (Retryable, Permanent) as error:
-            if self._health.degrade(COMPONENT, Level.LEDGER, f"telemetry is not stored: {error}"):
-                log.error("telemetry is not stored: %s", error, extra={"component": COMPONENT})
-            self._metrics.discarded_records_total.inc(
-                sum(map(_records_in, batches)), stage="store", reason=type(error).__name__, intentional="true"
-            )
+            position = await self._append(batches)
+        except Retryable as error:
+            self._refused(batches, error)
+        except Exception as error:
+            # It is this data, not the disk. One by one the culprit is found; it goes on to analysis like what a full disk refuses.
+            if len(batches) > 1:
+                self._transaction_limit = 1
+                return
+            log.exception("the store cannot take a batch", extra={"component": COMPONENT, "source": batches[0].source})
+            self._refused(batches, error)
         else:
             if self._health.recover(COMPONENT):
                 log.info("telemetry is stored again", extra={"component": COMPONENT})
             self._metrics.store_write_duration_seconds.observe(self._clock.monotonic() - began, file="telemetry")
         for _ in batches:
             self._queue.popleft()
+        if not self._queue:
+            self._transaction_limit = _BATCHES_PER_TRANSACTION
         self.batches += len(batches)
         self._hand_on(Observed(position, batches))
 
+    def _refused(self, batches: tuple[Batch, ...], error: Exception) -> None:
+        if self._health.degrade(COMPONENT, Level.LEDGER, f"telemetry is not stored: {error}"):
+            log.error("telemetry is not stored: %s", error, extra={"component": COMPONENT})
+        self._discards.count(batches, stage="store", reason=type(error).__name__, is_intentional=isinstance(error, StoreFull))
 
-def _records_in(batch: Batch) -> int:
-    return len(batch.slices) if isinstance(batch, FlowBatch) else 1
+    async def _append(self, batches: tuple[Batch, ...]) -> Position:
+        tries = 1
+        while True:
+            try:
+                return await self._store.append(batches)
+            except StoreFull:
+                raise
+            except Retryable as error:
+                self._metrics.store_errors_total.inc(file="telemetry", error_type=type(error).__name__)
+                if tries >= _TRIES:
+                    raise
+                tries += 1
+                await asyncio.sleep(_RETRY_SECONDS)

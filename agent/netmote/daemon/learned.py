@@ -4,6 +4,8 @@ It is large and can be learned anew, so it is not part of the ledger: written at
 atomically, and put aside when it cannot be read.
 """
 
+import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -21,8 +23,10 @@ MAX_BYTES = 256 * 2**20
 class LearnedFile:
     """`learned.bin` of the state directory: magic, SHA-256 of the body, body."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, free_space_floor: int = 0) -> None:
+        """Not written where it would leave less free space than `free_space_floor`: that room is for alerts."""
         self.path = path
+        self._free_space_floor = free_space_floor
 
     def load_into(self, analysis: Analysis) -> None:
         """Restore what was learned; without a sound file the detectors begin cold, which is said in the log."""
@@ -36,15 +40,19 @@ class LearnedFile:
             analysis.restore_learned(body)
         except FileNotFoundError:
             return
-        except (OSError, ValueError) as error:
-            log.warning("what was learned is lost, the detectors begin cold: %s %s", self.path, error)
+        except OSError as error:
+            log.warning("what was learned cannot be read, the detectors begin cold: %s", error)
+        except Exception as error:  # noqa: BLE001 (the file may be of another version: whatever it does to us, we begin without it)
+            log.warning("what was learned is lost, the detectors begin cold: %s: %s %s", self.path, type(error).__name__, error)
             self._put_aside()
 
-    def save_from(self, analysis: Analysis) -> None:
+    def save(self, body: bytes) -> None:
         """Write atomically. A full disk costs only this copy."""
-        body = analysis.learned()
         beside = self.path.with_suffix(".new")
         try:
+            status = os.statvfs(self.path.parent)
+            if status.f_bavail * status.f_frsize < len(body) + self._free_space_floor:
+                raise OSError(errno.ENOSPC, "the room that is left is for alerts")
             with beside.open("wb") as stream:
                 stream.write(_MAGIC + hashlib.sha256(body).digest() + body)
                 stream.flush()
@@ -52,7 +60,8 @@ class LearnedFile:
             beside.replace(self.path)
         except OSError as error:
             log.warning("what was learned is not saved: %s", error)
-            beside.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
 
     def _put_aside(self) -> None:
         try:

@@ -6,30 +6,34 @@ stop:   collectors ─ ingest drained ─ analysis to its checkpoint ─ deliver
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from netmote import __version__
 from netmote.alerts.alert import Committed
-from netmote.analysis.assembly import assemble
+from netmote.analysis.assembly import Assembled, assemble
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
 from netmote.control.protocol import socket_path
 from netmote.control.server import ControlServer
 from netmote.daemon.analyse import Analyse
+from netmote.daemon.analysis_view import AnalysisView
 from netmote.daemon.collectors import Collectors
 from netmote.daemon.commands import commands
-from netmote.daemon.components import build_sink
-from netmote.daemon.config import Config, load_config
+from netmote.daemon.config import Config
 from netmote.daemon.deliver import Deliver
-from netmote.daemon.ingest import Ingest
+from netmote.daemon.deliveries import Deliveries
+from netmote.daemon.discards import Discards
+from netmote.daemon.ingest import Ingest, Observed
 from netmote.daemon.learned import LearnedFile
-from netmote.daemon.reload import changed_parts, needs_start
+from netmote.daemon.model_health import are_same_bundles, judge_models
+from netmote.daemon.orphans import orphan_facts
+from netmote.daemon.reload import ReloadRefused, changed_parts, needs_start, without_start_only
 from netmote.daemon.service_notify import ServiceNotify
 from netmote.daemon.status import Survey
 from netmote.daemon.supervisor import Supervised
-from netmote.errors import ConfigError
+from netmote.daemon.watchdog import Turn, Watchdog
+from netmote.errors import ConfigError, NetmoteError
 from netmote.models.registry import BundleStatus
 from netmote.store.store import Store
 from netmote.telemetry.health import Health, Level
@@ -50,20 +54,38 @@ _LOOP_PROBE_SECONDS = 0.1
 class Daemon:
     """One daemon in one state directory. Construct, `await run()`; `request_stop` and `request_reload` come from signals."""
 
-    def __init__(self, config: Config, *, config_path: Path | None, state_dir: Path, clock: Clock, random: Random) -> None:
-        self.config, self.config_path, self.state_dir = config, config_path, state_dir
+    def __init__(
+        self,
+        config: Config,
+        *,
+        load: Callable[[], Config] | None,
+        state_dir: Path,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        """`load` reads the configuration anew for a reload (raises ConfigError); None: there is no document to read."""
+        self.config, self.state_dir = config, state_dir
         self.sensor = config.sensor_name
         self.clock, self.random = clock, random
         self.started_at_ns = clock.now_ns()
         self.metrics = Metrics(version=__version__, sensor=self.sensor)
         self.health = Health(clock)
+        self.discards = Discards(self.metrics)
         self.notify = ServiceNotify()
         self.store = Store(state_dir, config.store, sensor=self.sensor, clock=clock)
         self.ingest = Ingest(
-            self.store, self._hand_on, limit=_INGEST_LIMIT, clock=clock, health=self.health, metrics=self.metrics
+            self.store,
+            self._hand_on,
+            limit=_INGEST_LIMIT,
+            clock=clock,
+            health=self.health,
+            metrics=self.metrics,
+            discards=self.discards,
         )
         self.bundles: tuple[BundleStatus, ...] = ()
-        self.delivers: list[Deliver] = []
+        self.deliveries = Deliveries(
+            self.store, supervise=self._supervised, clock=clock, random=random, health=self.health, metrics=self.metrics
+        )
         self.collectors = Collectors(
             sensor=self.sensor,
             state_dir=state_dir,
@@ -75,10 +97,12 @@ class Daemon:
         )
         self.survey = Survey(self)
         self.page: StatusServer | None = None
+        self._load = load
         self._analyse: Analyse | None = None
         self._control = ControlServer(socket_path(state_dir), commands(self))
-        self._stop = asyncio.Event()
-        self._reload = asyncio.Event()
+        self._requested = asyncio.Event()
+        self._is_stopping = self._is_reload_wanted = False
+        self._reloading = asyncio.Lock()
         self._legs: dict[str, Supervised] = {}
         self._group: asyncio.TaskGroup | None = None
 
@@ -90,118 +114,151 @@ class Daemon:
         return self._analyse
 
     @property
+    def delivers(self) -> list[Deliver]:
+        """The third leg, one a sink."""
+        return self.deliveries.delivers
+
+    @property
     def legs(self) -> dict[str, Supervised]:
         return dict(self._legs)
 
     def request_stop(self) -> None:
         """End in good order."""
-        self._stop.set()
+        self._is_stopping = True
+        self._requested.set()
 
     def request_reload(self) -> None:
         """Read the configuration anew."""
-        self._reload.set()
+        self._is_reload_wanted = True
+        self._requested.set()
 
     async def run(self) -> None:
         """Run until `request_stop`. Raises what makes a start impossible; after that nothing ends it but the request."""
         await self.store.open()
         try:
             self._note_recoveries()
-            self._analyse = self._build_analysis(self.config)
-            await self.analyse.recover()
+            assembled = await asyncio.to_thread(assemble, self.config, sensor=self.sensor)
+            self._analyse = self._build_analysis(assembled, self.config)
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 await self._start(group)
                 await self._serve_requests()
                 await self._shut_down()
+        except BaseExceptionGroup as errors:
+            expected, bugs = errors.split(NetmoteError)
+            if expected is not None and bugs is None:
+                raise _first(expected) from errors
+            raise
         finally:
-            self.analyse.close()
+            if self._analyse is not None:
+                self._analyse.close()
             await self.store.close()
 
     async def _start(self, group: asyncio.TaskGroup) -> None:
-        await self._start_delivery(self.config)
+        await self.deliveries.apply(group, self.config.sinks, deadline=_DELIVER_SECONDS)
         self._start_leg("analysis", self._run_analysis, Level.COLLECT)
         self._start_leg("ingest", self.ingest.run, Level.LEDGER)
         for name, run in (("maintenance", self._maintain), ("survey", self.survey.run), ("loop_probe", self._probe_loop)):
             self._start_leg(name, run, Level.FULL)
-        await self._control.open()
+        await self._open_control()
         await self._open_page(self.config)
         self.collectors.start(group, self.config)
+        await self._end_orphans(self.config)
         interval = self.notify.watchdog_interval()
         if interval is not None:
-            self._start_leg("watchdog", lambda: self._feed_watchdog(interval), Level.FULL)
+            watchdog = Watchdog(self.notify, {"ingest": self._ingest_turn, "analysis": self._analysis_turn})
+            self._start_leg("watchdog", lambda: watchdog.run(interval), Level.FULL)
         self.notify.ready(self.survey.headline())
         log.info("ready", extra={"sensor": self.sensor, "state_dir": str(self.state_dir), "version": __version__})
 
     async def _serve_requests(self) -> None:
-        while not self._stop.is_set():
-            waits: list[Coroutine[Any, Any, bool]] = [self._stop.wait(), self._reload.wait()]
-            tasks = [self._tasks.create_task(wait) for wait in waits]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-            if self._reload.is_set() and not self._stop.is_set():
-                self._reload.clear()
-                await self.reload()
+        while not self._is_stopping:
+            await self._requested.wait()
+            self._requested.clear()
+            if self._is_reload_wanted and not self._is_stopping:
+                self._is_reload_wanted = False
+                try:
+                    await self.reload()
+                except ReloadRefused:
+                    continue  # said where it happened; the old configuration goes on
 
     async def reload(self) -> str:
-        """Check the whole new document, then begin anew only what changed. Returns what was done, in one sentence."""
-        self.notify.reloading(self.clock.monotonic())
-        try:
-            said = await self._reload_checked()
-        except ConfigError as error:
-            self.metrics.config_reloads_total.inc(outcome="refused")
-            self.health.degrade("config", Level.FULL, f"reload refused, the old configuration goes on: {error.problems[0]}")
-            for problem in error.problems:
-                log.error("reload refused: %s", problem, extra={"component": "config"})
-            raise
-        finally:
-            self.notify.ready(self.survey.headline())
-        self.metrics.config_reloads_total.inc(outcome="applied")
-        self.health.recover("config")
-        log.info("reloaded: %s", said, extra={"component": "config"})
-        return said
+        """Check the whole new document, then begin anew only what changed. Returns what was done, in one sentence.
+
+        Raises ReloadRefused, whatever the trouble: a reload never ends the daemon.
+        """
+        async with self._reloading:
+            if self._is_stopping:
+                raise ReloadRefused("the daemon is stopping")
+            self.notify.reloading(self.clock.monotonic())
+            try:
+                said = await self._reload_checked()
+            except ConfigError as error:
+                self.metrics.config_reloads_total.inc(outcome="refused")
+                reason = f"reload refused, the old configuration goes on: {error.problems[0]}"
+                self.health.degrade("config", Level.FULL, reason)
+                for problem in error.problems:
+                    log.error("reload refused: %s", problem, extra={"component": "config"})
+                raise ReloadRefused(str(error)) from error
+            except Exception as error:
+                self.metrics.config_reloads_total.inc(outcome="failed")
+                self.health.degrade("config", Level.FULL, f"reload failed, it may be half applied: {error}")
+                log.exception("reload failed, it may be half applied", extra={"component": "config"})
+                raise ReloadRefused(f"reload failed, it may be half applied: {error}") from error
+            finally:
+                self.notify.ready(self.survey.headline())
+            self.metrics.config_reloads_total.inc(outcome="applied")
+            self.health.recover("config")
+            log.info("reloaded: %s", said, extra={"component": "config"})
+            return said
 
     async def _reload_checked(self) -> str:
-        if self.config_path is None:
+        if self._load is None:
             return "there is no configuration file; built-in defaults go on"
-        new = await asyncio.to_thread(load_config, self.config_path)
-        old = self.config
+        loaded, old = await asyncio.to_thread(self._load), self.config
+        waiting = needs_start(old, loaded)
+        new = without_start_only(old, loaded)
         parts = changed_parts(old, new)
-        # Rules are files of their own: they can change while the document stays as it was.
-        analyse = self._build_analysis(new)
-        if "analysis" in parts or analyse.analysis.rules.hash != self.analyse.analysis.rules.hash:
-            await self._replace_analysis(analyse)
+        # Rules and bundles are files of their own: they can change while the document stays as it was.
+        assembled = await asyncio.to_thread(assemble, new, sensor=self.sensor)
+        if (
+            "analysis" in parts
+            or assembled.analysis.rules.hash != self.analyse.analysis.rules.hash
+            or not are_same_bundles(assembled.bundles, self.bundles)
+        ):
+            await self._replace_analysis(assembled, new)
             parts = tuple(dict.fromkeys((*parts, "analysis")))
-        else:
-            analyse.close()
-        self.config = new
         await self._apply(parts, new)
-        waiting = needs_start(old, new)
+        self.config = new
+        await self._end_orphans(new)
         said = f"begun anew: {', '.join(parts)}" if parts else "nothing changed"
         return said + (f"; at the next start: {', '.join(waiting)}" if waiting else "")
 
     async def _apply(self, parts: tuple[str, ...], new: Config) -> None:
         if "log" in parts:
-            set_up_logging(new.log)
+            set_up_logging(new.log, on_held_back=self.metrics.log_lines_held_back_total.inc)
         if "sinks" in parts:
-            await self._stop_delivery(deadline=_DELIVER_SECONDS)
-            await self._start_delivery(new)
+            await self.deliveries.apply(self._tasks, new.sinks, deadline=_DELIVER_SECONDS)
         if "web" in parts:
             await self._close_page()
             await self._open_page(new)
-        await self.collectors.apply(self._tasks, new, parts)
+        # Captures are also looked at anew when nothing was written: permission or interfaces may have come.
+        await self.collectors.apply(self._tasks, new, (*parts, "capture"))
 
-    async def _replace_analysis(self, new: Analyse) -> None:
+    async def _replace_analysis(self, assembled: Assembled, config: Config) -> None:
         old = self.analyse
         await self._legs.pop("analysis").stop(_STOP_SECONDS)
-        await old.finish()
-        old.close()
-        self._analyse = new
-        await new.recover()
-        self._start_leg("analysis", self._run_analysis, Level.COLLECT)
+        try:
+            await old.finish(_STOP_SECONDS)
+        finally:
+            old.close()
+            self._analyse = self._build_analysis(assembled, config)
+            self._start_leg("analysis", self._run_analysis, Level.COLLECT)
 
     async def _shut_down(self) -> None:
         self.notify.stopping()
+        async with self._reloading:  # one that is under way ends first
+            pass
         await self.collectors.stop(_STOP_SECONDS)
         try:
             async with asyncio.timeout(_STOP_SECONDS):
@@ -210,12 +267,14 @@ class Daemon:
             log.error("records were still waiting for the store when it stopped", extra={"component": "ingest"})
         for name in ("ingest", "analysis"):
             await self._legs.pop(name).stop(_STOP_SECONDS)
-        await self.analyse.finish()
-        await self._stop_delivery(deadline=_DELIVER_SECONDS, drain=True)
-        for leg in self._legs.values():
-            await leg.stop(_STOP_SECONDS)
+        try:
+            await self.analyse.finish(_STOP_SECONDS)
+        except Exception:
+            log.exception("failed while stopping; the next start goes on from the checkpoint", extra={"component": "analysis"})
+        await self.deliveries.stop(deadline=_DELIVER_SECONDS)
         await self._control.close()
         await self._close_page()
+        await asyncio.gather(*(leg.stop(_STOP_SECONDS) for leg in self._legs.values()))
         log.info("stopped", extra={"sensor": self.sensor})
 
     @property
@@ -224,80 +283,63 @@ class Daemon:
             raise RuntimeError("no task group before run()")
         return self._group
 
-    def _build_analysis(self, config: Config) -> Analyse:
-        assembled = assemble(config, sensor=self.sensor)
+    def _build_analysis(self, assembled: Assembled, config: Config) -> Analyse:
         self.bundles = assembled.bundles
-        active = [bundle for bundle in assembled.bundles if bundle.state == "active"]
-        refused = [
-            f"{bundle.name} {bundle.version}: {bundle.reason} {bundle.detail}".rstrip()
-            for bundle in assembled.bundles
-            if bundle.state == "refused"
-        ]
-        if not active:
-            self.health.degrade("models", Level.RULES, "no usable model" + "".join(f"; {text}" for text in refused))
-        elif refused:
-            self.health.degrade("models", Level.FULL, "; ".join(refused))
-        else:
-            self.health.recover("models")
+        judge_models(self.health, self.bundles, {})
         return Analyse(
             assembled.analysis,
             self.store,
-            learned=LearnedFile(self.state_dir / "learned.bin"),
+            learned=LearnedFile(self.state_dir / "learned.bin", free_space_floor=self.config.store.free_space_floor),
             lateness_ns=round(config.windows.lateness * NANOSECONDS_PER_SECOND),
             committed=self._committed,
+            looked=self._looked,
             ingest_is_empty=lambda: self.ingest.is_empty,
             limit=_ANALYSE_LIMIT,
             clock=self.clock,
             health=self.health,
             metrics=self.metrics,
+            discards=self.discards,
         )
 
     async def _run_analysis(self) -> None:
         await self.analyse.run()
 
-    def _hand_on(self, observed: Any) -> None:
+    def _hand_on(self, observed: Observed) -> None:
         self.survey.note(observed.batches)
         self.analyse.put(observed)
 
     def _committed(self, rows: list[Committed]) -> None:
-        for deliver in self.delivers:
-            deliver.wake()
+        self.deliveries.wake()
         self.survey.note_alerts(rows)
 
-    async def _start_delivery(self, config: Config) -> None:
-        for sink in config.sinks:
-            # Before anything can be committed: a sink's books begin at the ledger's tail.
-            await self.store.register_sink(sink.name)
-        names = {sink.name for sink in config.sinks}
-        for books in await self.store.outbox():
-            if books.sink not in names and books.queued:
-                log.warning(
-                    "%d alerts wait for a sink that is not configured", books.queued, extra={"component": f"sink:{books.sink}"}
-                )
-        self.delivers = [
-            Deliver(
-                build_sink(sink),
-                self.store,
-                batch_limit=sink.batch_size,
-                clock=self.clock,
-                random=self.random,
-                health=self.health,
-                metrics=self.metrics,
-            )
-            for sink in config.sinks
-        ]
-        for deliver in self.delivers:
-            self._start_leg(deliver.component, deliver.run, Level.FULL)
+    def _looked(self, view: AnalysisView) -> None:
+        if judge_models(self.health, self.bundles, view.failures):
+            for name, reason in view.failures.items():
+                log.error("model out of use: %s", reason, extra={"component": "models", "model": name})
 
-    async def _stop_delivery(self, *, deadline: float, drain: bool = False) -> None:
-        for deliver in self.delivers:
-            await self._legs.pop(deliver.component).stop(deadline)
-            self.health.recover(deliver.component)
-        if drain:
-            await asyncio.gather(*(deliver.drain(deadline) for deliver in self.delivers))
+    async def _end_orphans(self, config: Config) -> None:
+        """Alerts of devices and interfaces that are no longer observed would fire for ever."""
+        batch = orphan_facts(
+            await self.store.active_alerts(),
+            sensor=self.sensor,
+            devices={target.name for target in config.snmp.targets},
+            captured={observation.interface for observation in self.collectors.observations},
+            now_ns=self.clock.now_ns(),
+        )
+        if batch is not None:
+            self.ingest.put(batch)
+
+    async def _open_control(self) -> None:
+        try:
+            await self._control.open()
+        except OSError as error:
+            # Such as a path longer than a socket's name may be (unix(7): 108 bytes): the work goes on, but nobody can ask.
+            self.health.degrade("control", Level.FULL, f"no control socket: {error}")
+            log.error("no control socket: %s", error, extra={"component": "control"})
 
     async def _open_page(self, config: Config) -> None:
         if not config.web.address:
+            self.health.recover("web")
             return
         page = StatusServer(config.web, snapshot=self.survey.snapshot, alert=self.store.alert, metrics=self.metrics)
         try:
@@ -315,10 +357,10 @@ class Daemon:
         if page is not None:
             await page.close()
 
-    def _supervised(self, name: str, run: Callable[[], Coroutine[Any, Any, None]], level: Level = Level.FULL) -> Supervised:
+    def _supervised(self, name: str, run: Callable[[], Awaitable[None]], level: Level = Level.FULL) -> Supervised:
         return Supervised(name, run, health=self.health, metrics=self.metrics, clock=self.clock, random=self.random, level=level)
 
-    def _start_leg(self, name: str, run: Callable[[], Coroutine[Any, Any, None]], level: Level) -> None:
+    def _start_leg(self, name: str, run: Callable[[], Awaitable[None]], level: Level) -> None:
         leg = self._supervised(name, run, level)
         self._legs[name] = leg
         leg.start(self._tasks)
@@ -336,15 +378,19 @@ class Daemon:
             await asyncio.sleep(_LOOP_PROBE_SECONDS)
             self.metrics.observe_loop_lag(max(0.0, self.clock.monotonic() - due))
 
-    async def _feed_watchdog(self, interval: float) -> None:
-        """Fed by progress, not by a timer: only when the legs have turned since the last time."""
-        seen = -1
-        while True:
-            if self.analyse.progress != seen:
-                seen = self.analyse.progress
-                self.notify.watchdog()
-            await asyncio.sleep(interval)
+    def _ingest_turn(self) -> Turn:
+        leg = self._legs.get("ingest")
+        return Turn(self.ingest.batches, self.ingest.is_empty or leg is None or leg.is_waiting)
+
+    def _analysis_turn(self) -> Turn:
+        leg = self._legs.get("analysis")
+        return Turn(self.analyse.progress, leg is None or leg.is_waiting)
 
     def _note_recoveries(self) -> None:
         for recovery in self.store.recoveries:
             log.error("store: %s", recovery, extra={"component": "store"})
+
+
+def _first(errors: BaseExceptionGroup[NetmoteError]) -> NetmoteError:
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -6,6 +6,9 @@ An interface that vanishes is a fact; it is opened again by name when it is back
 """
 
 import asyncio
+import contextlib
+import logging
+import socket
 import threading
 from collections.abc import Callable
 
@@ -19,6 +22,9 @@ from netmote.metering.flow_meter import FlowMeter
 from netmote.records.batch import Batch
 from netmote.records.entity import Entity, EntityKind
 from netmote.records.fact import Fact, FactBatch
+from netmote.telemetry.health import Health, Level
+
+log = logging.getLogger(__name__)
 
 # A block of the ring is handed over at most this long after its first packet; an idle pane closes only after it.
 IDLE_MARGIN_NS = NANOSECONDS_PER_SECOND
@@ -38,71 +44,84 @@ class Observation:
         sensor: str,
         clock: Clock,
         emit: Callable[[Batch], None],
-        noted: Callable[[str], object],
+        health: Health,
     ) -> None:
         self.interface = interface
         self.source = f"capture:{interface}"
         self._capture, self._metering = capture, metering
-        self._clock, self._emit, self._noted = clock, emit, noted
+        self._clock, self._emit, self._health = clock, emit, health
         self._entity = Entity(EntityKind.INTERFACE, f"{sensor}/{interface}")
-        self._stop = threading.Event()
         self.meter: FlowMeter | None = None
         self.ring_bytes = 0
         self.has_ring = False
+        self.gone_since: float | None = None
+        """Monotonic seconds since when there is no such interface; None while there is."""
+        self._is_unavailable = False
 
     async def run(self) -> None:
         """Capture until cancelled. Raises Unavailable when this process may not capture here at all."""
         loop = asyncio.get_running_loop()
-        self._stop.clear()
+        stop = threading.Event()  # one a run: a thread that outlived its run must not be taken for the next one's
         failure: asyncio.Future[None] = loop.create_future()
 
         def finished(error: BaseException | None) -> None:
             if not failure.done():
                 failure.set_result(None) if error is None else failure.set_exception(error)
 
-        def hand_over(batch: Batch) -> None:
-            loop.call_soon_threadsafe(self._emit, batch)
+        def on_loop(function: Callable[..., object], *arguments: object) -> None:
+            # A thread that did not end in time may still be flushing when the loop is closed: there is nobody left to tell.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(function, *arguments)
 
         def work() -> None:
             error: BaseException | None = None
             try:
-                self._work(hand_over, loop)
+                self._work(lambda batch: on_loop(self._emit, batch), stop)
             except Exception as raised:  # noqa: BLE001 (handed to the supervisor, which logs and restarts)
                 error = raised
-            loop.call_soon_threadsafe(finished, error)
+            on_loop(finished, error)
 
         thread = threading.Thread(target=work, name=self.source, daemon=True)
         thread.start()
         try:
             await asyncio.shield(failure)
+        except Unavailable as error:
+            if not self._is_unavailable:
+                self._is_unavailable = True
+                self._emit(self._fact("capture_unavailable", 1.0, reason=str(error)))
+            raise
         finally:
-            self._stop.set()
+            stop.set()
             # The last pane is flushed by the thread; it ends within one read.
             await asyncio.to_thread(thread.join, 5 * _READ_SECONDS + 1.0)
 
-    def _work(self, emit: Callable[[Batch], None], loop: asyncio.AbstractEventLoop) -> None:
-        is_gone = False
-        while not self._stop.is_set():
+    def _work(self, emit: Callable[[Batch], None], stop: threading.Event) -> None:
+        while not stop.is_set():
             try:
                 ring = self._open_ring()
-            except InterfaceGone:
-                if not is_gone:
-                    is_gone = True
-                    emit(self._fact(1.0))
-                self._stop.wait(_REOPEN_SECONDS)
+            except InterfaceGone as error:
+                self._note_gone(emit, error)
+                stop.wait(_REOPEN_SECONDS)
                 continue
-            if is_gone:
-                is_gone = False
-                emit(self._fact(0.0))
-            loop.call_soon_threadsafe(self._noted, self.interface)
+            # Said at each opening, not only after a loss: an alert of before a restart ends with it.
+            self.gone_since, self._is_unavailable = None, False
+            self._health.recover(self.source)
+            emit(self._fact("capture_interface_gone", 0.0))
+            emit(self._fact("capture_unavailable", 0.0))
             try:
-                self._meter_ring(ring, emit)
-            except InterfaceGone:
-                is_gone = True
-                emit(self._fact(1.0))
+                self._meter_ring(ring, emit, stop)
+            except InterfaceGone as error:
+                self._note_gone(emit, error)
             finally:
                 self.has_ring = False
                 ring.close()
+
+    def _note_gone(self, emit: Callable[[Batch], None], error: InterfaceGone) -> None:
+        if self.gone_since is None:
+            self.gone_since = self._clock.monotonic()
+            self._health.degrade(self.source, Level.FULL, f"{error}; captured again when it is back")
+            log.warning("%s", error, extra={"component": self.source})
+            emit(self._fact("capture_interface_gone", 1.0, reason=str(error)))
 
     def _open_ring(self) -> Ring:
         ring = Ring(self.interface, ring_size=self._capture.ring_size, promiscuous=self._capture.promiscuous)
@@ -113,7 +132,7 @@ class Observation:
             ring.tee = PcapngWriter(path, interface=self.interface, link_type=ring.link_type, limit_bytes=limit)
         return ring
 
-    def _meter_ring(self, ring: Ring, emit: Callable[[Batch], None]) -> None:
+    def _meter_ring(self, ring: Ring, emit: Callable[[Batch], None], stop: threading.Event) -> None:
         meter = FlowMeter(
             source=self.source,
             interface=self.interface,
@@ -124,7 +143,7 @@ class Observation:
         )
         self.meter, self.ring_bytes, self.has_ring = meter, ring.ring_bytes, True
         try:
-            while not self._stop.is_set():
+            while not stop.is_set():
                 packets = ring.read(_READ_SECONDS)
                 if packets is None:
                     closed = meter.advance(self._clock.now_ns() - IDLE_MARGIN_NS)
@@ -136,14 +155,18 @@ class Observation:
             for batch in meter.flush():
                 emit(batch)
 
-    def _fact(self, value: float) -> FactBatch:
+    def _fact(self, name: str, value: float, **annotations: str) -> FactBatch:
         now = self._clock.now_ns()
-        return FactBatch(self.source, now, now, (Fact(self._entity, "capture_interface_gone", now, value),))
+        return FactBatch(self.source, now, now, (Fact(self._entity, name, now, value, annotations),))
 
 
-def refuse_if_unavailable(interface: str, capture: CaptureConfig) -> None:
-    """Open and close a ring at once. Raises Unavailable with the reason; an interface that is not there yet is no reason."""
+def refuse_if_not_permitted() -> None:
+    """Raises Unavailable when this process may not capture on any interface."""
     try:
-        Ring(interface, ring_size=capture.ring_size, promiscuous=False).close()
-    except InterfaceGone:
-        return
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
+    except PermissionError as error:
+        raise Unavailable(
+            "capturing packets needs the capability CAP_NET_RAW: run as root, or grant it (AmbientCapabilities=CAP_NET_RAW)"
+        ) from error
+    except OSError as error:
+        raise Unavailable(f"this system lets nobody capture packets: {error.strerror}") from error

@@ -1,6 +1,7 @@
 """What a new configuration changes. Pure: two documents in, the names of the parts to be begun anew out."""
 
 from netmote.daemon.config import Config
+from netmote.errors import NetmoteError
 
 # Which parts of the daemon stand on which sections of the document.
 PARTS: dict[str, tuple[str, ...]] = {
@@ -16,6 +17,10 @@ PARTS: dict[str, tuple[str, ...]] = {
 AT_START_ONLY = ("sensor", "state_dir", "store")
 
 
+class ReloadRefused(NetmoteError):
+    """The new configuration is not in force; the message says why, and what goes on."""
+
+
 def changed_parts(old: Config, new: Config) -> tuple[str, ...]:
     """Parts whose sections differ, in the order in which they are begun anew."""
     return tuple(part for part, sections in PARTS.items() if any(getattr(old, s) != getattr(new, s) for s in sections))
@@ -24,3 +29,8 @@ def changed_parts(old: Config, new: Config) -> tuple[str, ...]:
 def needs_start(old: Config, new: Config) -> tuple[str, ...]:
     """Sections that differ and wait for the next start."""
     return tuple(section for section in AT_START_ONLY if getattr(old, section) != getattr(new, section))
+
+
+def without_start_only(old: Config, new: Config) -> Config:
+    """The new document as far as it can be taken up now."""
+    return new.model_copy(update={section: getattr(old, section) for section in AT_START_ONLY})

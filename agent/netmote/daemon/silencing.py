@@ -36,7 +36,9 @@ def silence_from(request: dict[str, Any], now_ns: int) -> Silence:
 async def change_silences(store: Store, command: str, request: dict[str, Any], *, clock: Clock) -> dict[str, Any]:
     """Carry out `silence` or `unsilence` on an open store."""
     if command == "unsilence":
-        await store.expire_silence(str(request["silence_id"]))
+        silence_id = str(request["silence_id"])
+        if not await store.expire_silence(silence_id):
+            raise ValueError(f"no silence {silence_id} is in force")
         return {}
     added = silence_from(request, clock.now_ns())
     await store.add_silence(added)

@@ -2,39 +2,72 @@
 
 import asyncio
 import logging
+import os
 import signal
+from itertools import count
 from pathlib import Path
 from random import SystemRandom
+
+from pydantic import ValidationError
 
 from netmote.clock import SystemClock
 from netmote.daemon.config import Config, load_config
 from netmote.daemon.lifecycle import Daemon
 from netmote.daemon.state_dir import resolve_state_dir
+from netmote.errors import ConfigError, Problem
 from netmote.telemetry.logging_setup import set_up_logging
 
 log = logging.getLogger(__name__)
 
+EXIT_ABANDONED = 1
+
 
 def run_daemon(config_path: Path | None, state_dir: Path | None, log_level: str | None) -> int:
     """Run until a signal ends it. Returns the exit status. Raises ConfigError before anything was opened."""
-    config = Config() if config_path is None else load_config(config_path)
-    if log_level is not None:
-        config = config.model_copy(update={"log": config.log.model_validate({**config.log.model_dump(), "level": log_level})})
+    # Records name hosts and their habits: no file of ours is for others to read.
+    os.umask(0o027)
+
+    def load() -> Config:
+        config = Config() if config_path is None else load_config(config_path)
+        return config if log_level is None else _with_log_level(config, log_level)
+
+    config = load()
     set_up_logging(config.log)
     daemon = Daemon(
         config,
-        config_path=config_path,
+        load=None if config_path is None else load,
         state_dir=resolve_state_dir(state_dir, config),
         clock=SystemClock(),
         random=SystemRandom(),
     )
-    asyncio.run(_run(daemon))
+    set_up_logging(config.log, on_held_back=daemon.metrics.log_lines_held_back_total.inc)
+    return asyncio.run(_run(daemon))
+
+
+async def _run(daemon: Daemon) -> int:
+    loop, running = asyncio.get_running_loop(), asyncio.current_task()
+    assert running is not None
+    requests = count(1)
+
+    def stop() -> None:
+        # The first request ends in good order, the second at once: kill -9 costs nothing durable either.
+        if next(requests) > 1:
+            running.cancel()
+        daemon.request_stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, daemon.request_reload)
+    try:
+        await daemon.run()
+    except asyncio.CancelledError:
+        log.warning("stopped at once; what was not finished, the next start does from the store")
+        return EXIT_ABANDONED
     return 0
 
 
-async def _run(daemon: Daemon) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, daemon.request_stop)
-    loop.add_signal_handler(signal.SIGHUP, daemon.request_reload)
-    await daemon.run()
+def _with_log_level(config: Config, level: str) -> Config:
+    try:
+        return config.model_copy(update={"log": config.log.model_validate({**config.log.model_dump(), "level": level})})
+    except ValidationError as error:
+        raise ConfigError([Problem("--log-level", None, "", error.errors()[0]["msg"])]) from error

@@ -148,7 +148,7 @@ class Survey:
         if "capture" in reasons:
             inputs.append(InputStatus(name="capture", kind="capture", state="failed", reason=reasons["capture"]))
         polled = [tally for source, tally in self.tallies.sources.items() if source.startswith("snmp:")]
-        if daemon.collectors.snmp is not None:
+        if daemon.config.snmp.targets:
             inputs.append(_summed("snmp", polled, now_ns, reasons.get("snmp", "")))
         host = self.tallies.sources.get("host")
         inputs.append(_summed("host", [host] if host else [], now_ns, reasons.get("host", "")))
@@ -180,13 +180,17 @@ class Survey:
             stage = source.partition(":")[0]
             for reason, count in tally.dropped.items():
                 drops[f"{stage}/{reason}"] += count
-        for source, count in self._daemon.analyse.analysis.windows.late_records.items():
+        drops.update(self._daemon.discards.totals)
+        view = self._daemon.analyse.view
+        for source, count in view.dropped_records.items():
+            drops[f"windows/too_late:{source}"] += count
+        for reason, count in view.refusals.items():
             if count:
-                drops[f"windows/late:{source}"] += count
+                drops[f"windows/{reason}"] += count
         return dict(sorted(drops.items()))
 
     def _learning(self) -> LearningStatus:
-        detectors = self._daemon.analyse.analysis.scoring.status()
+        detectors = self._daemon.analyse.view.detectors
         return LearningStatus(
             cold=sum(each.cold for each in detectors),
             learning=sum(each.learning for each in detectors),
@@ -194,7 +198,7 @@ class Survey:
         )
 
     def _models(self) -> tuple[ModelStatus, ...]:
-        failures = self._daemon.analyse.analysis.scoring.failures
+        failures = self._daemon.analyse.view.failures
         models = []
         for bundle in self._daemon.bundles:
             state: Literal["active", "refused", "idle"] = "idle" if bundle.state == "standby" else bundle.state
@@ -241,13 +245,19 @@ class Survey:
         metrics.degradation_reasons.set(len(daemon.health.reasons))
         metrics.analysis_lag_seconds.set(daemon.analyse.lag_seconds)
         metrics.alerts.set(self._firing, state="firing")
+        metrics.alerts.set(daemon.analyse.view.pending_alerts, state="pending")
+        metrics.queue_entries.set(daemon.ingest.waiting, queue="ingest")
+        metrics.queue_entries.set(daemon.analyse.waiting, queue="analysis")
+        states = Counter(device.state for device in self._devices())
+        for state in ("up", "unreachable", "probation", "unknown"):
+            metrics.snmp_devices.set(states[state], state=state)
         for observation in daemon.collectors.observations:
             if observation.meter is not None:
                 metrics.flow_cache_entries.set(observation.meter.flows_held, collector=observation.source)
         for sink, outbox in self._outbox.items():
             metrics.outbox_entries.set(outbox.queued, sink=sink)
             metrics.outbox_oldest_age_seconds.set(outbox.oldest_age_seconds or 0.0, sink=sink)
-        for source, count in daemon.analyse.analysis.windows.late_records.items():
+        for source, count in daemon.analyse.view.late_records.items():
             metrics.late_records_total.rise_to(count, source=source)
         learning = self._learning()
         for state in ("cold", "learning", "armed"):

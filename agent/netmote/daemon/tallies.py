@@ -1,12 +1,16 @@
 """Running totals over the batches that passed: what each input delivered and lost, and the latest rates of each port."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from netmote.clock import NANOSECONDS_PER_SECOND
 from netmote.records.batch import Batch
 from netmote.records.device import DeviceRecord
 from netmote.records.entity import Entity
+from netmote.records.fact import FactBatch
 from netmote.records.flow import FlowBatch
 from netmote.records.interface import INTERFACE_COUNTERS, InterfaceBatch, InvalidReason, OperStatus
 from netmote.telemetry.metrics import Metrics
@@ -15,7 +19,8 @@ from netmote.telemetry.snapshot import InterfaceStatus
 _COLUMN = {name: position for position, name in enumerate(INTERFACE_COUNTERS)}
 _ERROR_COLUMNS = [_COLUMN[name] for name in ("if_in_discards", "if_out_discards", "if_in_errors", "if_out_errors")]
 # The absolute bound of ports remembered for display; beyond it a device's table is cut.
-MAX_PORTS = 4_096
+MAX_PORTS = 1_024
+_STATES = {int(status): status.name.lower() for status in OperStatus}
 
 
 @dataclass
@@ -40,9 +45,11 @@ class Tallies:
 
     def note(self, batch: Batch) -> None:
         """Count one batch."""
+        self._metrics.records_total.inc(kind=type(batch).__name__)
+        if isinstance(batch, FactBatch):
+            return  # said of the input, not delivered by it
         tally = self.sources.setdefault(batch.source, SourceTally())
         tally.last_end_ns = max(tally.last_end_ns, batch.end_ns)
-        self._metrics.records_total.inc(kind=type(batch).__name__)
         if isinstance(batch, FlowBatch):
             self._note_flows(tally, batch)
         elif isinstance(batch, InterfaceBatch):
@@ -90,25 +97,28 @@ class Tallies:
 
 def _port_rates(batch: InterfaceBatch) -> tuple[InterfaceStatus, ...]:
     seconds = batch.duration_ns / NANOSECONDS_PER_SECOND
-    ports = []
-    for row, interface in enumerate(batch.interfaces[:MAX_PORTS]):
-
-        def rate(column: int, row: int = row) -> float | None:
-            is_valid = seconds > 0 and batch.invalid[row, column] == InvalidReason.VALID
-            return float(batch.deltas[row, column]) / seconds if is_valid else None
-
-        receive, transmit = rate(_COLUMN["if_hc_in_octets"]), rate(_COLUMN["if_hc_out_octets"])
-        errors = [each for column in _ERROR_COLUMNS if (each := rate(column)) is not None]
-        speed = int(batch.if_high_speed[row])
-        ports.append(
-            InterfaceStatus(
-                name=interface.name.partition("/")[2] or interface.name,
-                state=OperStatus(int(batch.if_oper_status[row])).name.lower(),
-                receive_bits_per_second=None if receive is None else receive * 8,
-                transmit_bits_per_second=None if transmit is None else transmit * 8,
-                speed_bits_per_second=speed * 1e6 if speed else None,
-                error_rate=sum(errors) if errors else None,
-                alias=batch.if_alias[row],
-            )
+    count = min(len(batch.interfaces), MAX_PORTS)
+    is_known = (batch.invalid[:count] == InvalidReason.VALID) & (seconds > 0)
+    rates = np.where(is_known, batch.deltas[:count] / (seconds or 1.0), np.nan)
+    errors = np.where(is_known[:, _ERROR_COLUMNS].any(axis=1), np.nansum(rates[:, _ERROR_COLUMNS], axis=1), np.nan)
+    return tuple(
+        InterfaceStatus(
+            name=interface.name.partition("/")[2] or interface.name,
+            state=_STATES.get(oper_status, "unknown"),
+            receive_bits_per_second=None if math.isnan(receive) else receive * 8,
+            transmit_bits_per_second=None if math.isnan(transmit) else transmit * 8,
+            speed_bits_per_second=speed * 1e6 if speed else None,
+            error_rate=None if math.isnan(error_rate) else error_rate,
+            alias=alias,
         )
-    return tuple(ports)
+        for interface, oper_status, receive, transmit, speed, error_rate, alias in zip(
+            batch.interfaces[:count],
+            batch.if_oper_status[:count].tolist(),
+            rates[:, _COLUMN["if_hc_in_octets"]].tolist(),
+            rates[:, _COLUMN["if_hc_out_octets"]].tolist(),
+            batch.if_high_speed[:count].tolist(),
+            errors.tolist(),
+            batch.if_alias[:count],
+            strict=True,
+        )
+    )
