@@ -56,6 +56,7 @@ class ContactMemory:
         self._free_slots = np.zeros(0, np.int64)
         self._gaps = np.zeros((0, GAPS), np.int32)  # by ring; _NO_GAP where not filled
         self._free_rings = np.zeros(0, np.int64)
+        self._stale: list[NDArray[np.int64]] = []  # slots with contacts since the last scores, a few panes' worth
         self.forgotten = 0  # keys that had to go
         self.refused = 0  # keys that found no room
 
@@ -90,6 +91,7 @@ class ContactMemory:
 
     def scores(self, end_ns: int, ids: int) -> NDArray[np.float64]:
         """By entity id below `ids`: the greatest score of the beacons still alive at `end_ns`."""
+        self._rescore()
         greatest = np.zeros(ids)
         score = self._entries["score"][self._slot]
         alive = np.flatnonzero(score > 0)
@@ -171,21 +173,25 @@ class ContactMemory:
         written = has_gap & (rings >= 0)
         # A pane of 5 s holds at most five contacts of a key, so a ring never turns within one call.
         self._gaps[rings[written], (nth[written] - 1) % GAPS] = gap_ms[written]
-        self._rescore(entries, touched)
+        self._stale.append(slots[touched[entries["contacts"][touched] > LEAST_GAPS]])
 
-    def _rescore(self, entries: NDArray[np.void], touched: NDArray[np.int64]) -> None:
-        rows = touched[entries["contacts"][touched] > LEAST_GAPS]
-        if not rows.size:
+    def _rescore(self) -> None:
+        """Score what has had contacts since the last time. A slot given to another key meanwhile only repeats that one's score."""
+        slots = np.unique(np.concatenate(self._stale)) if self._stale else np.zeros(0, np.int64)
+        self._stale.clear()
+        contacts = self._entries["contacts"][slots]
+        slots, contacts = slots[contacts > LEAST_GAPS], contacts[contacts > LEAST_GAPS]
+        if not slots.size:
             return
-        gaps = np.minimum(entries["contacts"][rows] - 1, GAPS)
-        filled = self._gaps[entries["ring"][rows], : int(gaps.max())]
+        gaps = np.minimum(contacts - 1, GAPS)
+        filled = self._gaps[self._entries["ring"][slots], : int(gaps.max())]
         doubled_median = _doubled_medians(filled, gaps)
         distance = np.abs(2 * np.minimum(filled, _LONGEST_GAP_MS) - doubled_median.astype(np.int32)[:, None])
         distance[filled == _NO_GAP] = _NO_GAP
         regularity = 1.0 - _doubled_medians(distance, gaps) / 2.0 / np.maximum(doubled_median, 1)
         score = np.maximum(regularity, 0.0) * np.minimum(1.0, gaps / 10.0)
-        entries["score"][rows] = np.where(doubled_median >= 2 * LEAST_MEDIAN_MS, score, 0.0)
-        entries["alive_until_ns"][rows] = entries["contact_ns"][rows] + ALIVE_MEDIANS * doubled_median * 500_000
+        self._entries["score"][slots] = np.where(doubled_median >= 2 * LEAST_MEDIAN_MS, score, 0.0)
+        self._entries["alive_until_ns"][slots] = self._entries["contact_ns"][slots] + ALIVE_MEDIANS * doubled_median * 500_000
 
     def _slots_of(self, keys: NDArray[np.uint64], active_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows of ascending distinct `keys`, new ones made; -1 where there was no room. `active_ns`: their last packet."""
