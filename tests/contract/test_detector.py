@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from bundle_workshop import model_bytes
 from feature_vectors import SMALL, hosts, vectors
+
 from netmote.models.config import ModelsConfig
 from netmote.models.graph_detector import GraphDetector
 from netmote.models.numpy_detector import NumpyRuntime
@@ -151,7 +152,7 @@ def test_the_future_changes_no_past_score(make: Callable[[], Detector]) -> None:
 
 
 def test_both_runtimes_agree() -> None:
-    """numpy and onnxruntime give the same scores and contributions within float32 rounding, for 500 windows."""
+    """Numpy and onnxruntime give the same scores and contributions within float32 rounding, for 500 windows."""
     window = _window(TRAFFIC, rows=500)
     (score, parts), (other, also) = (_shipped(runtime).score(window) for runtime in ("onnxruntime", "numpy"))
     assert other == pytest.approx(score, rel=1e-5, abs=1e-5)

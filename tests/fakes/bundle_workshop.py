@@ -1,11 +1,13 @@
 """Makes real model bundles, small and quickly, and damages them one way at a time."""
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import onnx
 import yaml
+
 from netmote.models.manifest import CalibrationReference, Quantisation, TrainingDescription
 from netmote.models.numpy_detector import NumpyRuntime
 from netmote.models.onnx_graph import read_graph
@@ -21,9 +23,7 @@ def network(width: int, *, seed: int = 0) -> tuple[Network, Preparation]:
     """An autoencoder with random weights."""
     random = np.random.default_rng(seed)
     sizes = (width, *HIDDEN, width)
-    weights = tuple(
-        (random.standard_normal((a, b)) / np.sqrt(a)).astype(np.float32) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-    )
+    weights = tuple((random.standard_normal((a, b)) / np.sqrt(a)).astype(np.float32) for a, b in pairwise(sizes))
     biases = tuple(random.standard_normal(b).astype(np.float32) * np.float32(0.1) for b in sizes[1:])
     return Network(weights, biases), Preparation(np.ones(width, np.float32), np.full(width, 0.5, np.float32))
 

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
+
 from netmote.records.entity import Entity, EntityKind
 from netmote.windows.schema import Feature, FeatureSchema
 from netmote.windows.vector import VectorBatch
-from numpy.typing import ArrayLike
 
 SMALL = FeatureSchema(
     name="small",

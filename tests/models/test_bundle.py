@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bundle_workshop import change_manifest, edited, make_bundle, model_bytes, rewrite_model
+from onnx import TensorProto, helper, numpy_helper
+
 from netmote.models.bundle import MOST_BYTES, read_bundle
 from netmote.models.config import ModelsConfig
 from netmote.models.refusal import BundleRefused, Refusal
 from netmote.models.registry import load_detectors
 from netmote.windows.schema import FeatureSchema
 from netmote.windows.schemas import ALL, TRAFFIC
-from onnx import TensorProto, helper, numpy_helper
 
 
 def _flip(path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from bundle_workshop import make_bundle
+
 from netmote.models.manifest import Manifest, content_hash, read_manifest, write_manifest
 from netmote.models.refusal import BundleRefused, Refusal
 

@@ -4,10 +4,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+
 from netmote.models.numpy_detector import _OPERATORS, NumpyRuntime
 from netmote.models.onnx_graph import ALLOWED_OPERATORS, read_graph
 from netmote.models.refusal import BundleRefused, Refusal
-from onnx import TensorProto, helper, numpy_helper
 
 WIDTH = 5
 X = np.concatenate([np.random.default_rng(0).normal(0.0, 3.0, (7, WIDTH)), [[0.5, -0.5, 1.5, 2.5, 0.0]]]).astype(np.float32)

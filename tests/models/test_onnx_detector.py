@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from netmote.models.onnx_detector import OnnxRuntime
 from netmote.models.refusal import BundleRefused, Refusal
 

@@ -4,6 +4,7 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from netmote.models.protobuf import VARINT, fields, number, packed_numbers, signed, text, varint, view
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from bundle_workshop import make_bundle
 from feature_vectors import SMALL
+
 from netmote.models.config import ModelsConfig
 from netmote.models.graph_detector import GraphDetector
 from netmote.models.registry import load_detectors

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from bundle_workshop import make_bundle
 from manual_clock import ManualClock
+
 from netmote.clock import SystemClock
 from netmote.models.bundle import Bundle, read_bundle
 from netmote.models.numpy_detector import NumpyRuntime
@@ -81,6 +82,6 @@ def test_slow_models_are_refused(bundle: Bundle, seconds: float, is_refused: boo
     if not is_refused:
         self_test(bundle, runtime, clock=clock)
         return
-    with pytest.raises(BundleRefused, match="6.0 ms") as refusal:
+    with pytest.raises(BundleRefused, match=r"6\.0 ms") as refusal:
         self_test(bundle, runtime, clock=clock)
     assert refusal.value.reason is Refusal.SLOW

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from feature_vectors import SMALL, hosts, vectors
+
 from netmote.scoring.baseline import KNOWN_FROM, Baseline
 from netmote.windows.schema import FeatureSchema
 
@@ -88,7 +89,7 @@ def test_bounded_by_entities() -> None:
 
 
 def test_restored_state_answers_alike() -> None:
-    """state -> restore gives the same usual values to float32, and goes on learning."""
+    """State -> restore gives the same usual values to float32, and goes on learning."""
     original, restored = _learnt(100), Baseline(SMALL)
     restored.restore(original.state())
     for one, other in zip(original.explain(SMALL, HOST, np.ones(3)), restored.explain(SMALL, HOST, np.ones(3)), strict=True):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from feature_vectors import hosts
+
 from netmote.scoring.calibration import MOST_SURPRISE, Calibration, Readiness
 from netmote.scoring.state_bytes import pack
 
@@ -224,7 +225,7 @@ def test_forget_begins_anew() -> None:
 
 
 def test_without_exclusion_nothing_is_cut() -> None:
-    """exclusion 0 learns every window and needs no correction of the tail."""
+    """Exclusion 0 learns every window and needs no correction of the tail."""
     random, calibration = np.random.default_rng(0), Calibration(exclusion=0.0)
     for _ in range(400):
         calibration.observe(hosts(1), random.exponential(1.0, 1), np.ones(1, bool))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from feature_vectors import SMALL, hosts, vectors
+
 from netmote.scoring.baseline import Baseline
 from netmote.scoring.deviation import contributors, enriched, quantity, sentence
 from netmote.scoring.finding import Contributor, Finding, Severity

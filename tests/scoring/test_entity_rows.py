@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from feature_vectors import hosts
+
 from netmote.scoring.entity_rows import ABSENT, EntityRows
 
 

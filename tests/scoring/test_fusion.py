@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from netmote.scoring import fusion
 
 NAN = np.nan
@@ -40,6 +41,6 @@ def test_alpha_shares_the_budget() -> None:
 
 @pytest.mark.parametrize("alpha", [1e-2, 1e-6])
 def test_a_rule_alone_always_passes_the_limit(alpha: float) -> None:
-    """p = alpha / 2 fused by min-p with a model that sees nothing is alpha: at the limit, and so alerted."""
+    """P = alpha / 2 fused by min-p with a model that sees nothing is alpha: at the limit, and so alerted."""
     fused = fusion.min_p(np.array(fusion.rule_surprise(alpha)), np.array(0.0))
     assert fused >= -np.log10(alpha) - 1e-12

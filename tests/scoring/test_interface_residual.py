@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from feature_vectors import hosts, vectors
+
 from netmote.scoring.interface_residual import InterfaceResidual
 from netmote.scoring.state_bytes import pack
 from netmote.training.measure import auc

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from feature_vectors import SMALL, hosts, vectors
+
 from netmote.records.entity import Entity, EntityKind
 from netmote.scoring.config import ScoringConfig
 from netmote.scoring.finding import Contributor, Finding, Severity
@@ -69,7 +70,8 @@ def test_a_strange_window_of_an_armed_entity_is_found_and_explained() -> None:
     """One finding: group of detector and family, the feature against its baseline, a sentence, warning, kept firing 60 s."""
     scores, findings = _learnt().evaluate(vectors([USUAL, WILD], step=400))
     assert [score.detector for score in scores] == ["distance"]
-    assert scores[0].surprise[1] > 6.0 > 3.0 > scores[0].surprise[0]
+    assert scores[0].surprise[1] > 6.0
+    assert scores[0].surprise[0] < 3.0
     (found,) = findings
     assert (found.group, found.detector, found.entity) == ("model:distance:peers", "distance", B)
     assert (found.severity, found.keep_firing_for_ns, found.hop_ns) == (Severity.WARNING, KEEP_FIRING_NS, SMALL.hop_ns)
@@ -161,7 +163,7 @@ def test_windows_with_a_rule_finding_train_nothing() -> None:
 
 
 def test_the_budget_is_shared_among_entities_and_detectors() -> None:
-    """alpha = alerts per day / (armed entities x windows per day), over all detectors; wide open while nobody is armed."""
+    """Alpha = alerts per day / (armed entities x windows per day), over all detectors; wide open while nobody is armed."""
     assert ModelScoring([Distance()], ScoringConfig()).alpha == 0.01
     assert _learnt().alpha == pytest.approx(1.0 / (2 * 8640))
     assert _learnt(config=ScoringConfig(alerts_per_day=10.0)).alpha == pytest.approx(10.0 / (2 * 8640))

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+
 from netmote.scoring.state_bytes import pack, unpack
 
 

@@ -23,6 +23,7 @@ class EntityRows:
         self.evicted = 0  # entities that gave their row to another
         self.refused = 0  # requests beyond the capacity within one batch
         self._row: dict[Entity, int] = {}
+        self._holder: list[Entity] = []  # by row; stale where the row is free
         self._seen = np.zeros(0, np.int64)  # tick of the last request, per row
         self._tick = 0
         self._free: list[int] = []
@@ -76,6 +77,7 @@ class EntityRows:
                 self.refused += 1
                 continue
             self._row[key[position]] = row
+            self._holder[row : row + 1] = [key[position]]
             self._seen[row] = self._tick
             rows[position] = row
             fresh.append(row)
@@ -88,6 +90,7 @@ class EntityRows:
         if len(names) > self.capacity or len(set(names)) != len(names):
             raise ValueError(f"{len(names)} entities do not fit into {self.capacity} rows, each once")
         self._row = {entity: row for row, entity in enumerate(names)}
+        self._holder = names
         self._seen = np.zeros(len(names), np.int64)
         self._tick, self._free, self._last = 0, [], None
 
@@ -100,10 +103,7 @@ class EntityRows:
         oldest = int(np.argmin(self._seen))
         if self._seen[oldest] == self._tick:
             return None
-        for entity, row in self._row.items():
-            if row == oldest:
-                del self._row[entity]
-                break
+        del self._row[self._holder[oldest]]
         self.evicted += 1
         self._last = None
         return oldest

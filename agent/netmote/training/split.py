@@ -56,7 +56,7 @@ def by_time(end_ns: NDArray[np.int64], shares: Shares, *, purge_ns: int) -> NDAr
     first, last = int(end_ns.min()), int(end_ns.max())
     place = (end_ns - first) / max(last - first, 1)
     parts = np.array([_part(position, shares) for position in place.tolist()], dtype="U16")
-    for _, bound in shares.bounds()[:-1]:
+    for _, bound in shares.bounds()[:-1] if last > first else ():
         border = first + bound * (last - first)
         parts[(end_ns >= border) & (end_ns < border + purge_ns)] = Part.PURGED
     return parts

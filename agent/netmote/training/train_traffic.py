@@ -82,10 +82,10 @@ class Corpus:
         return np.asarray(self.benign.values[self.parts == part], np.float64)
 
     def sha256(self) -> str:
-        """Over every number that trains, calibrates or tests."""
-        digest = hashlib.sha256(self.benign.values.tobytes() + self.parts.astype("U16").tobytes())
+        """Over every number that trains, calibrates or tests, as the model sees them (float32)."""
+        digest = hashlib.sha256(self.benign.values.astype(np.float32).tobytes() + self.parts.astype("U16").tobytes())
         for family, windows in sorted(self.attacks.items()):
-            digest.update(family.encode() + windows.tobytes())
+            digest.update(family.encode() + windows.astype(np.float32).tobytes())
         return digest.hexdigest()
 
 
