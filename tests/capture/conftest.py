@@ -7,6 +7,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ def _ip(*arguments: str) -> None:
 @contextlib.contextmanager
 def inside(namespace: str) -> Iterator[None]:
     """Sockets opened here belong to the namespace, and stay in it."""
-    with open("/proc/thread-self/ns/net", "rb") as ours, open(f"/run/netns/{namespace}", "rb") as theirs:
+    with Path("/proc/thread-self/ns/net").open("rb") as ours, Path(f"/run/netns/{namespace}").open("rb") as theirs:
         if _LIBC.setns(theirs.fileno(), _CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), "setns")
         try:
@@ -63,8 +64,7 @@ def wire() -> Iterator[Wire]:
         _ip("link", "add", left, "netns", left, "type", "veth", "peer", "name", right, "netns", right)
         for name in (left, right):
             with inside(name), contextlib.suppress(OSError):
-                with open("/proc/sys/net/ipv6/conf/all/disable_ipv6", "w") as switch:
-                    switch.write("1")
+                Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
             _ip("-n", name, "link", "set", "lo", "up")
             _ip("-n", name, "link", "set", name, "arp", "off", "up")
         yield Wire(left, right)

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from capture_files import SECOND, block, enhanced, interface, option, pcap, section, statistics
-from netmote.capture.pcap_file import CaptureFile, UnreadableCapture, read_capture
-from netmote.errors import Permanent
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
+
+from netmote.capture.pcap_file import CaptureFile, UnreadableCapture, read_capture
+from netmote.errors import Permanent
 
 START = 1_700_000_000 * SECOND
 
@@ -189,7 +190,7 @@ def test_records_that_contradict_themselves(tmp_path: Path) -> None:
 
 
 def test_impossible_times_are_no_time(tmp_path: Path) -> None:
-    """Beyond 2100 a packet is undecodable; it does not move event time."""
+    """Beyond 2199 a packet is undecodable; it does not move event time."""
     data = section() + interface(resolution=0) + enhanced(2**40, frame(1)) + enhanced(1_700_000_000, frame(2))
     assert read(data, tmp_path / "x") == ([2], [START], {"bad_timestamp": 1})
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from frames_in_memory import decode_frames, frames_of
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Dot1Q, Ether
+from scapy.packet import Raw
+
 from netmote.capture.frames import LINKTYPE_ETHERNET
 from netmote.capture.headers import decode
 from netmote.capture.pcap_file import read_capture
 from netmote.capture.pcapng_writer import PcapngWriter
-from scapy.layers.inet import IP, UDP
-from scapy.layers.l2 import Dot1Q, Ether
-from scapy.packet import Raw
 
 FRAMES = [
     bytes(
@@ -96,7 +97,7 @@ def test_a_full_disk_is_told_not_raised() -> None:
 
 @pytest.mark.skipif(shutil.which("capinfos") is None, reason="capinfos is not installed")
 def test_other_tools_read_it(tmp_path: Path) -> None:
-    """capinfos counts the same packets."""
+    """The count of capinfos is the same."""
     tee = writer(tmp_path / "tee.pcapng")
     tee.write(frames_of(FRAMES))
     tee.close()

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from capture_files import SECOND, enhanced, interface, pcap, section
-from netmote.cli.main import app
-from netmote.records.flow import FLOW_DTYPE
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 from typer.testing import CliRunner
+
+from netmote.cli.main import app
+from netmote.records.flow import FLOW_DTYPE
 
 START = 1_700_000_000 * SECOND
 LINK = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
@@ -45,7 +46,11 @@ def test_csv_has_the_names_of_the_record_and_a_row_for_each_flow(capture: Path) 
     assert tuple(rows[0]) == FLOW_DTYPE.names
     by_port = {row["destination_transport_port"]: row for row in rows}
     assert len(rows) == 2
-    assert (by_port["80"]["source_address"], by_port["80"]["initiator_packets"], by_port["80"]["responder_packets"]) == ("10.0.0.1", "2", "1")
+    assert (by_port["80"]["source_address"], by_port["80"]["initiator_packets"], by_port["80"]["responder_packets"]) == (
+        "10.0.0.1",
+        "2",
+        "1",
+    )
     assert by_port["80"]["flow_end_reason"] == "end_of_flow"
     assert by_port["80"]["flow_start_ns"] == str(START)
     assert by_port["6"]["source_address"] == "2001:db8::1"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from netmote.capture.packets import PacketColumns, Undecodable
 from netmote.records.flow import FLOW_DTYPE
 
@@ -162,10 +163,8 @@ class DictionaryMeter:
 
     def _evict(self, quarter: int) -> None:
         def rank(flow: Flow) -> tuple:
-            if flow.key[2] & 0xFF == 6:
-                is_opening = not flow.life_bits[0] & 0x10
-            else:
-                is_opening = flow.start == flow.last and flow.flow_id != 0
+            is_tcp = flow.key[2] & 0xFF == 6
+            is_opening = not flow.life_bits[0] & 0x10 if is_tcp else flow.start == flow.last and flow.flow_id != 0
             return (not is_opening, flow.last, flow.flow_id)
 
         victims = sorted(self.flows.values(), key=rank)[:quarter]

@@ -1,6 +1,7 @@
 """Frames in a list to packet columns, as a capture file would hold them."""
 
 import numpy as np
+
 from netmote.capture.frames import LINKTYPE_ETHERNET, Frames
 from netmote.capture.headers import decode
 from netmote.capture.packets import PacketColumns

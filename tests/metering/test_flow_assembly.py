@@ -2,12 +2,13 @@
 
 import numpy as np
 from frames_in_memory import decode_frames
-from netmote.metering.flow_assembly import FlowAssembly
-from netmote.metering.flow_meter import FlowMeter
-from netmote.records.flow import FLOW_DTYPE
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
+
+from netmote.metering.flow_assembly import FlowAssembly
+from netmote.metering.flow_meter import FlowMeter
+from netmote.records.flow import FLOW_DTYPE
 
 SECOND = 1_000_000_000
 
@@ -23,7 +24,13 @@ def assembled(batches) -> np.ndarray:
 def meter_of(pane_ns: int) -> FlowMeter:
     forever = 10**6 * SECOND
     return FlowMeter(
-        source="s", interface="i", max_flows=4096, active_timeout_ns=forever, idle_timeout_ns=forever, when_full="refuse", pane_ns=pane_ns
+        source="s",
+        interface="i",
+        max_flows=4096,
+        active_timeout_ns=forever,
+        idle_timeout_ns=forever,
+        when_full="refuse",
+        pane_ns=pane_ns,
     )
 
 

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from frames_in_memory import decode_frames, frames_of
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import Ether
+
 from netmote.capture.headers import decode
 from netmote.capture.packets import PacketColumns, Undecodable
 from netmote.metering.flow_meter import FlowMeter
 from netmote.records.flow import PANE_NS, FlowEndReason, address_text
-from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.l2 import Ether
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND  # a pane border
@@ -186,10 +187,19 @@ def flood(count: int, seed: int, second: float = 0.0) -> PacketColumns:
 
     one = decode_frames([OPEN])
     random = np.random.default_rng(seed)
-    source = (random.integers(0, 2**32, count, "u8") << np.uint64(32)) | np.uint64(0xFFFF0000) | random.integers(1, 2**16, count, "u8")
+    source = (
+        (random.integers(0, 2**32, count, "u8") << np.uint64(32)) | np.uint64(0xFFFF0000) | random.integers(1, 2**16, count, "u8")
+    )
     repeated = {
         name: np.repeat(getattr(one, name), count)
-        for name in ("wire_length", "ip_total_length", "destination_word", "flow_class", "ip_class_of_service", "tcp_control_bits")
+        for name in (
+            "wire_length",
+            "ip_total_length",
+            "destination_word",
+            "flow_class",
+            "ip_class_of_service",
+            "tcp_control_bits",
+        )
     }
     small = {name: np.zeros(count, "u1") for name in ("icmp_type", "icmp_code")}
     times = START + round(second * SECOND) + np.arange(count, dtype="i8") * 500

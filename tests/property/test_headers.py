@@ -8,13 +8,6 @@ import numpy as np
 from frames_in_memory import decode_frames
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from netmote.capture.frames import (
-    LINKTYPE_LINUX_SLL,
-    LINKTYPE_LINUX_SLL2,
-    LINKTYPE_NULL,
-    LINKTYPE_RAW,
-)
-from netmote.records.flow import address_text
 from scapy.layers.dns import DNS, DNSQR
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP
 from scapy.layers.inet6 import (
@@ -30,6 +23,14 @@ from scapy.layers.ipsec import AH
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 from scapy.layers.sctp import SCTP
 from scapy.packet import Packet, Raw
+
+from netmote.capture.frames import (
+    LINKTYPE_LINUX_SLL,
+    LINKTYPE_LINUX_SLL2,
+    LINKTYPE_NULL,
+    LINKTYPE_RAW,
+)
+from netmote.records.flow import address_text
 
 MANY = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ports = st.integers(0, 65_535)
@@ -57,7 +58,9 @@ def transports(draw) -> Packet:
 def datagrams(draw) -> Packet:
     transport = draw(transports())
     if draw(st.booleans()):
-        packet = IP(src=draw(four), dst=draw(four), tos=draw(st.integers(0, 255)), options=[IPOption_NOP()] * draw(st.integers(0, 40)))
+        packet = IP(
+            src=draw(four), dst=draw(four), tos=draw(st.integers(0, 255)), options=[IPOption_NOP()] * draw(st.integers(0, 40))
+        )
         if draw(st.integers(0, 4)) == 0:
             packet.flags, packet.frag = draw(st.sampled_from(["MF", 0])), draw(st.sampled_from([0, 1, 185]))
         if not transport.name.startswith(("TCP", "UDP", "SCTP", "ICMP")):
@@ -98,7 +101,9 @@ def expected(datagram: Packet) -> dict:
         "tos": network.tos if version == 4 else network.tc,
         "total": network.len if version == 4 else 40 + network.plen,
     }
-    protocol, offset, is_fragment, is_first = (network.proto, network.ihl * 4, False, True) if version == 4 else (network.nh, 40, False, True)
+    protocol, offset, is_fragment, is_first = (
+        (network.proto, network.ihl * 4, False, True) if version == 4 else (network.nh, 40, False, True)
+    )
     if version == 4:
         is_fragment, is_first = bool(network.flags.MF or network.frag), network.frag == 0
     else:
@@ -216,7 +221,13 @@ labels = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789-_", min_size=1, max
 
 
 @MANY
-@given(st.lists(st.tuples(st.lists(labels, min_size=1, max_size=5), st.booleans(), st.integers(0, 15), st.booleans()), min_size=1, max_size=8))
+@given(
+    st.lists(
+        st.tuples(st.lists(labels, min_size=1, max_size=5), st.booleans(), st.integers(0, 15), st.booleans()),
+        min_size=1,
+        max_size=8,
+    )
+)
 def test_dns_messages_are_read(messages) -> None:
     """Query or response, RCODE, and length and entropy of the question name as the formula gives them."""
     frames = []
@@ -240,7 +251,11 @@ def test_dns_messages_are_read(messages) -> None:
 def test_a_block_of_many_packets_is_read_like_each_alone() -> None:
     """Batches larger than the cached part give what single frames give."""
     frames = [
-        bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=port, dport=80))
+        bytes(
+            Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+            / IP(src="10.0.0.1", dst="10.0.0.2")
+            / TCP(sport=port, dport=80)
+        )
         for port in range(1, 20)
     ]
     many = decode_frames(frames * 1000)

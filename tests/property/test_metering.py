@@ -5,6 +5,7 @@ import pytest
 from dictionary_meter import SECOND, DictionaryMeter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from netmote.capture.packets import DnsColumns, PacketColumns, Undecodable
 from netmote.metering import flow_key
 from netmote.metering.flow_meter import FlowMeter
@@ -31,7 +32,9 @@ def blocks(draw, most: int = 60) -> PacketColumns:
     protocol = random.choice([6, 17, 1, 58], count, p=[0.6, 0.3, 0.05, 0.05]).astype("u8")
     has_ports = (protocol == 6) | (protocol == 17)
     host, port = random.integers(0, hosts, (2, count)).astype("u8"), random.integers(0, 3, (2, count)).astype("u8") * has_ports
-    mapped = [np.where(is_six, 0, host[side] << np.uint64(56) | np.uint64(0xFFFF0000)).astype("u8") | port[side] for side in (0, 1)]
+    mapped = [
+        np.where(is_six, 0, host[side] << np.uint64(56) | np.uint64(0xFFFF0000)).astype("u8") | port[side] for side in (0, 1)
+    ]
     six = np.flatnonzero(is_six)
     address = np.stack([np.full(len(six), 0x20, "u8"), host[0, six], np.full(len(six), 0x20, "u8"), host[1, six]], axis=1)
     vlan = random.choice([0, 0, 0, 5, 5 | 7 << 16], count).astype("u8")
@@ -148,7 +151,13 @@ def test_grouping_keeps_capture_order_inside_a_half(count: int) -> None:
     hashed = flow_key.FlowHash(3)
     flow_class = np.full(count, 0x406, "u8")
     keys = flow_key.Keys(
-        hashed.mix(low, low, flow_class), low, low, flow_class, random.random(count) < 0.5, np.zeros(0, "i8"), np.zeros((0, 5), "u8")
+        hashed.mix(low, low, flow_class),
+        low,
+        low,
+        flow_class,
+        random.random(count) < 0.5,
+        np.zeros(0, "i8"),
+        np.zeros((0, 5), "u8"),
     )
     grouping, collided = flow_key.group(keys)
     assert not collided

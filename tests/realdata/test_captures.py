@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from netmote.capture.pcap_file import CaptureFile, UnreadableCapture
 from netmote.metering.flow_assembly import FlowAssembly
 from netmote.metering.flow_meter import FlowMeter
@@ -14,7 +15,12 @@ _NO_CAPTURE = (".log", ".md", ".csv", ".txt", ".yaml", ".json", ".rules", ".dat"
 
 def meter() -> FlowMeter:
     return FlowMeter(
-        source="capture:x", interface="x", max_flows=2048, active_timeout_ns=300 * SECOND, idle_timeout_ns=30 * SECOND, when_full="evict"
+        source="capture:x",
+        interface="x",
+        max_flows=2048,
+        active_timeout_ns=300 * SECOND,
+        idle_timeout_ns=30 * SECOND,
+        when_full="evict",
     )
 
 
@@ -42,7 +48,9 @@ def test_every_capture_is_read_and_every_packet_accounted_for(data: Path) -> Non
         metered = sum(int(part["initiator_packets"].sum()) + int(part["responder_packets"].sum()) for part in flows)
         assert metered == found.accounting.metered, path
         if not found.accounting.refused:
-            assert octets == sum(int(part["initiator_octets"].sum()) + int(part["responder_octets"].sum()) for part in flows), path
+            assert octets == sum(int(part["initiator_octets"].sum()) + int(part["responder_octets"].sum()) for part in flows), (
+                path
+            )
         assert sum(batch.loss.received for batch in batches) == received, path
         assert len(assembly) == 0
         assert all(batch.end_ns - batch.start_ns == 5 * SECOND for batch in batches)

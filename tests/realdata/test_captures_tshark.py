@@ -11,8 +11,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from netmote.capture.pcap_file import read_capture
+
 from netmote.capture.packets import Undecodable
+from netmote.capture.pcap_file import read_capture
 from netmote.records.flow import address_text
 
 pytestmark = [
@@ -25,11 +26,29 @@ pytestmark = [
 _LINK_TYPES = {0, 1, 12, 14, 101, 108, 113, 228, 229, 276}
 _LINKS = {"eth", "ethertype", "vlan", "ieee8021ad", "frame", "sll", "null", "loop", "raw", "llc", "pkt_comment", "fcs"}
 _EXTENSIONS = {"ipv6.hopopts", "ipv6.routing", "ipv6.fraghdr", "ipv6.dstopts", "ah"}
-_FIELDS = (
-    "frame.protocols ip.version ip.src ip.dst ip.proto ip.len ipv6.src ipv6.dst ipv6.plen "
-    "tcp.srcport tcp.dstport tcp.flags udp.srcport udp.dstport sctp.srcport sctp.dstport icmp.type icmpv6.type "
-    "vlan.id ieee8021ad.id frame.len"
-).split()
+_FIELDS = [
+    "frame.protocols",
+    "ip.version",
+    "ip.src",
+    "ip.dst",
+    "ip.proto",
+    "ip.len",
+    "ipv6.src",
+    "ipv6.dst",
+    "ipv6.plen",
+    "tcp.srcport",
+    "tcp.dstport",
+    "tcp.flags",
+    "udp.srcport",
+    "udp.dstport",
+    "sctp.srcport",
+    "sctp.dstport",
+    "icmp.type",
+    "icmpv6.type",
+    "vlan.id",
+    "ieee8021ad.id",
+    "frame.len",
+]
 
 # (file, what differs): why. Every other disagreement is a failure.
 _BIG_TCP = "payload length 0 in a segment of more than 65,535 octets (Linux BIG TCP): this tshark reads no transport behind it"
@@ -67,7 +86,7 @@ def merged(files: list[Path], into: Path) -> list[Path]:
 
 
 def dissected(path: Path) -> list[dict[str, str]]:
-    """tshark's fields of each packet, first occurrence, fragments not put together."""
+    """The fields tshark gives of each packet, first occurrence, fragments not put together."""
     command = ["tshark", "-n", "-r", str(path), "-T", "fields", "-E", "occurrence=f", "-E", "separator=|"]
     for preference in ("ip.defragment", "ipv6.defragment", "tcp.desegment_tcp_streams"):
         command += ["-o", f"{preference}:FALSE"]
@@ -119,30 +138,27 @@ def same_text(text: str) -> str:
 def difference(row: dict[str, str], mine: dict | str) -> str | None:
     """What differs, None where both say the same."""
     layers = row["frame.protocols"].split(":")
-    first = next((layer for layer in layers if layer in ("ip", "ipv6")), None)
-    is_direct = first is not None and all(layer in _LINKS for layer in layers[: layers.index(first)])
-    is_four = first == "ip"
-    source, destination = (row["ip.src"], row["ip.dst"]) if is_four else (row["ipv6.src"], row["ipv6.dst"])
-    if not is_direct or not (source and destination):  # without addresses it saw a header it could not read
-        return None if isinstance(mine, str) else "we decode IP, tshark does not"
-    if isinstance(mine, str):
-        return "tshark decodes IP, we do not"
-    if mine["version"] != (4 if is_four else 6):
-        return "version"
-    if (mine["source"], mine["destination"]) != (same_text(source), same_text(destination)):
-        return "address"
-    if mine["wire"] != number(row["frame.len"]):
-        return "wire length"
-    tagged = {"vlan", "ieee8021ad"} & set(layers[: layers.index(first)])
-    if tagged and mine["vlan"] != number(row["ieee8021ad.id" if "ieee8021ad" in tagged else "vlan.id"]):
-        return "vlan"
-    length = row["ip.len"] if is_four else row["ipv6.plen"]
-    if number(length) and mine["total"] != number(length) + (0 if is_four else 40):
-        return "length"
-    if is_four and row["ip.proto"] and mine["protocol"] != number(row["ip.proto"]):
-        return "protocol"
-    behind = next((layer for layer in layers[layers.index(first) + 1 :] if is_four or layer not in _EXTENSIONS), "")
-    return transport_difference(row, mine, behind)
+    first = next((layer for layer in layers if layer in ("ip", "ipv6")), "")
+    before = layers[: layers.index(first)] if first else layers
+    prefix = "ip" if first == "ip" else "ipv6"
+    ends = (row[f"{prefix}.src"], row[f"{prefix}.dst"])
+    # Without addresses tshark saw a header it could not read.
+    is_decoded = bool(first) and all(layer in _LINKS for layer in before) and all(ends)
+    if isinstance(mine, str) or not is_decoded:
+        return None if isinstance(mine, str) and not is_decoded else "only one of us decodes IP"
+    length, extra = (number(row["ip.len"]), 0) if first == "ip" else (number(row["ipv6.plen"]), 40)
+    tags = [name for name in ("ieee8021ad", "vlan") if name in before]
+    network = {
+        "version": 4 if first == "ip" else 6,
+        "source": same_text(ends[0]),
+        "destination": same_text(ends[1]),
+        "wire": number(row["frame.len"]),
+        "vlan": number(row[f"{tags[0]}.id"]) if tags else 0,
+        "total": length + extra if length else mine["total"],  # 0: an offloaded segment
+        "protocol": number(row["ip.proto"]) if first == "ip" else mine["protocol"],  # ipv6.nxt is that of the first header
+    }
+    behind = next((layer for layer in layers[layers.index(first) + 1 :] if first == "ip" or layer not in _EXTENSIONS), "")
+    return next((name for name, value in network.items() if mine[name] != value), None) or transport_difference(row, mine, behind)
 
 
 def transport_difference(row: dict[str, str], mine: dict, behind: str) -> str | None:

@@ -58,23 +58,21 @@ def read_pcap(ahead: ReadAhead, order: str) -> Iterator[PacketColumns]:
 def _walk(ahead: ReadAhead, order: str, header: int) -> tuple[NDArray[np.int64], int, bool]:
     """Offsets of the whole records held, where the first incomplete one begins, and whether that one is damaged."""
     buffer, end = ahead.memory, ahead.end
-    unpack = struct.Struct(f"{order}I").unpack_from
+    unpack = struct.Struct(f"{order}8xI").unpack_from
     offset = 0
     found: list[int] = []
     append = found.append
     last = end - header
-    while offset <= last:
-        captured = unpack(buffer, offset + 8)[0]
-        following = offset + header + captured
-        if following > end:
-            if captured > LONGEST_PACKET:
-                return np.array(found, "i8"), offset, True
-            break
-        if captured > LONGEST_PACKET:
-            return np.array(found, "i8"), offset, True
+    while offset <= last:  # the one loop over packets in Python: nothing else belongs in it
         append(offset)
-        offset = following
-    return np.array(found, "i8"), offset, False
+        offset += header + unpack(buffer, offset)[0]
+    found.append(offset)
+    bounds = np.array(found, "i8")
+    wrong = np.flatnonzero(np.diff(bounds) > header + LONGEST_PACKET)
+    if len(wrong):
+        return bounds[: wrong[0]], int(bounds[wrong[0]]), True
+    whole = len(bounds) - 1 if offset <= end else len(bounds) - 2  # the last one may go on behind what was read
+    return bounds[:whole], int(bounds[whole]), False
 
 
 @dataclass(frozen=True, slots=True)

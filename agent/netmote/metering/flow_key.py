@@ -174,10 +174,12 @@ def _is_exact(keys: Keys, order: NDArray[np.int64], begins_flow: NDArray[np.bool
         return False
     if not len(keys.six_position):
         return True
-    exact = np.zeros((len(order), 5), "u8")
-    exact[keys.six_position] = keys.six_exact
-    ordered = exact[order]
-    return not ((ordered[1:] != ordered[:-1]).any(axis=1) & ~begins_flow[1:]).any()
+    row = np.full(len(order), -1, "i8")
+    row[keys.six_position] = np.arange(len(keys.six_position))
+    row = row[order]
+    place = np.flatnonzero(row >= 0)  # neighbours of one flow are neighbours among these too
+    exact = keys.six_exact[row[place]]
+    return not ((exact[1:] != exact[:-1]).any(axis=1) & ~begins_flow[place[1:]]).any()
 
 
 def _group_exactly(keys: Keys) -> Grouping:

@@ -166,6 +166,7 @@ class FlowMeter:
         parts, self._evicted, self._evicted_in_pane = self._evicted, [], 0
         if len(table):
             rows = table.live()
+            rows = rows[np.argsort(table.flow_id[rows], kind="stable")]
             reasons = end_reasons(
                 table, rows, end_ns, active_timeout_ns=self._active_timeout_ns, idle_timeout_ns=self._idle_timeout_ns
             )
@@ -181,10 +182,12 @@ class FlowMeter:
             table.flow_id[rows[reasons == FlowEndReason.ACTIVE_TIMEOUT]] = 0
             gone = (reasons != FlowEndReason.CONTINUES) & (is_final | (reasons != FlowEndReason.ACTIVE_TIMEOUT))
             table.delete(rows[gone])
-        if not parts:
-            return NO_SLICES
+        parts = [part for part in parts if len(part)]
+        if len(parts) < 2:
+            return parts[0] if parts else NO_SLICES
         slices = np.concatenate(parts)
-        return slices[np.argsort(slices["flow_id"])] if len(slices) else NO_SLICES
+        ordered: NDArray[np.void] = slices[np.argsort(slices["flow_id"])]
+        return ordered
 
     def _account(self, packets: PacketColumns, is_row: NDArray[np.bool_] | None, start: int, stop: int) -> None:
         """Account arrivals `start` to `stop` in the open pane."""

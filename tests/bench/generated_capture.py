@@ -1,0 +1,90 @@
+"""A capture made with numpy: a few flows carry most packets, as on a real link; IPv4 and IPv6, TCP, UDP, a few tags."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+_START_S = 1_700_000_000
+_KEPT = 96  # bytes of each packet; the length on the wire is the real one
+_CHUNK = 100_000
+
+
+def write_capture(path: Path, *, packets: int, flows: int, seconds: float, seed: int = 7) -> None:
+    """Write a classic pcap file. Every flow has at least one packet; popularity falls like Zipf's."""
+    random = np.random.default_rng(seed)
+    weight = 1.0 / (np.arange(flows) + 50.0) ** 1.05
+    count = 1 + random.multinomial(packets - flows, weight / weight.sum())
+    random.shuffle(count)
+    flow = np.repeat(np.arange(flows), count)
+    begin = random.random(flows) * seconds * 0.9
+    time = begin[flow] + random.random(packets) * np.minimum(random.lognormal(1.0, 1.6, flows), seconds - begin)[flow]
+    order = np.argsort(time, kind="stable")
+    flow, time = flow[order], time[order]
+    kinds = _flows(random, flows)
+    with path.open("wb") as file:
+        file.write(np.array([0xA1B2C3D4, 0x0004_0002, 0, 0, 262_144, 1], "<u4").tobytes())
+        for start in range(0, packets, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            file.write(_records(random, kinds, flow[part], time[part]).tobytes())
+
+
+def _flows(random: np.random.Generator, flows: int) -> dict[str, NDArray]:
+    return {
+        "six": random.random(flows) < 0.15,
+        "tagged": random.random(flows) < 0.05,
+        "udp": random.random(flows) < 0.27,
+        "client": random.integers(0, 2**16, flows).astype(">u4").view("u1").reshape(-1, 4),
+        "server": random.integers(2**24, 0xDFFF_FFFF, flows).astype(">u4").view("u1").reshape(-1, 4),
+        "port": random.integers(1024, 65_536, flows).astype(">u2").view("u1").reshape(-1, 2),
+        "service": random.choice([443, 80, 22, 8080, 3306], flows).astype(">u2").view("u1").reshape(-1, 2),
+    }
+
+
+def _records(random: np.random.Generator, kinds: dict[str, NDArray], flow: NDArray, time: NDArray) -> NDArray:
+    """(n, 16 + 96) bytes: record headers and packets."""
+    count = len(flow)
+    out = np.zeros((count, 16 + _KEPT), "u1")
+    payload = random.choice([0, 60, 500, 1400], count, p=[0.45, 0.15, 0.1, 0.3])
+    back = random.random(count) < 0.5
+    six, tagged, udp = (kinds[name][flow] for name in ("six", "tagged", "udp"))
+    transport = np.where(udp, 8, 20) + payload
+    wire = 14 + 4 * tagged + np.where(six, 40, 20) + transport
+    head = out[:, :16].view("<u4")
+    head[:, 0], head[:, 1] = _START_S + time.astype("u4"), (time % 1 * 1e6).astype("u4")
+    head[:, 2], head[:, 3] = _KEPT, np.maximum(wire, _KEPT)
+    for is_tagged in (False, True):
+        for is_six in (False, True):
+            rows = np.flatnonzero((tagged == is_tagged) & (six == is_six))
+            packet = np.zeros((len(rows), _KEPT), "u1")
+            packet[:, [0, 6]], at = 2, 12
+            if is_tagged:
+                packet[:, 12:16] = (0x81, 0, 0, 100)
+                at = 16
+            packet[:, at : at + 2] = (0x86, 0xDD) if is_six else (8, 0)
+            at += 2
+            ends = [kinds["client"][flow[rows]], kinds["server"][flow[rows]]]
+            ports = [kinds["port"][flow[rows]], kinds["service"][flow[rows]]]
+            direction = back[rows][:, None]
+            source, destination = np.where(direction, ends[1], ends[0]), np.where(direction, ends[0], ends[1])
+            length = (transport[rows] + (0 if is_six else 20)).astype(">u2").view("u1").reshape(-1, 2)
+            protocol = np.where(udp[rows], 17, 6)
+            if is_six:
+                packet[:, at], packet[:, at + 6] = 0x60, protocol
+                packet[:, at + 4 : at + 6] = length
+                packet[:, at + 8 : at + 10] = packet[:, at + 24 : at + 26] = (0x20, 1)
+                packet[:, at + 20 : at + 24], packet[:, at + 36 : at + 40] = source, destination
+                at += 40
+            else:
+                packet[:, at], packet[:, at + 9], packet[:, at + 8] = 0x45, protocol, 64
+                packet[:, at + 2 : at + 4] = length
+                packet[:, at + 12 : at + 16], packet[:, at + 16 : at + 20] = source, destination
+                at += 20
+            packet[:, at : at + 2], packet[:, at + 2 : at + 4] = (
+                np.where(direction, ports[1], ports[0]),
+                np.where(direction, ports[0], ports[1]),
+            )
+            packet[:, at + 12] = 0x50
+            packet[:, at + 13] = np.where(udp[rows], 0, 0x18)
+            out[rows, 16:] = packet
+    return out
