@@ -13,18 +13,37 @@ from numpy.typing import NDArray
 from netmote.windows.flow_pane import KEY_BITS, OUT_MASK, PEER_SHIFT, PORT_ABOVE_PEER, PORT_MASK, PORT_SHIFT, FlowPart, Sum
 
 _FIXED_POINT = float(1 << 20)  # entropy terms are rounded to 2**-20 bit, so that their sum is exact in any order
-_TIME_MASK = np.uint64((1 << 42) - 1)
+_ONE, _ALL_BITS = np.uint64(1), np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+_VALUE_MASK = np.uint64((1 << 42) - 1)
 
 Prefix: TypeAlias = tuple[NDArray[np.uint64], NDArray[np.bool_] | None]
 
 
+class Scratch:
+    """Two arrays that are used again for every key of every window: fresh ones of this size would fault in page by page."""
+
+    def __init__(self) -> None:
+        self._arrays = [np.empty(0, np.uint64), np.empty(0, np.uint64)]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self._arrays)
+
+    def take(self, which: int, size: int) -> NDArray[np.uint64]:
+        """`size` numbers, not initialised; what was taken before under the same number is overwritten."""
+        held = self._arrays[which]
+        if not size <= held.size <= 4 * size + 4_096:  # too small, or left over from a flood
+            held = self._arrays[which] = np.empty(size + size // 4, np.uint64)
+        return held[:size]
+
+
 def traffic_features(
-    parts: Sequence[FlowPart], index: NDArray[np.int64], count: int, start_ns: int, window_ns: int
+    parts: Sequence[FlowPart], index: NDArray[np.int64], count: int, start_ns: int, window_ns: int, *, scratch: Scratch
 ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.int64]]:
     """The features that need only the window, by name, each (count,), and the number of peers (count,).
 
     `index` gives the position of an entity by address id, -1 for one that is not asked for; `count` is the number of positions.
-    `new_peer_ratio` and `beacon_score` need memory beyond the window and are left to the lane.
+    `scratch` is the caller's to keep. `new_peer_ratio` and `beacon_score` need memory beyond the window and are left to the lane.
     """
     seconds = window_ns / 1e9
     prefixes = [_prefix(part.entity, index) for part in parts]
@@ -37,14 +56,14 @@ def traffic_features(
         wanted = position >= 0
         total[position[wanted]] += part.sums[wanted]
     features = _from_sums(total, seconds)
-    from_peers, peers = _from_peers(_sorted_keys(prefixes, [part.key for part in parts]), count)
+    from_peers, peers = _from_peers(_sorted_keys(prefixes, [part.key for part in parts], scratch), count, scratch)
     slices = total[:, Sum.FLOWS_OUT] + total[:, Sum.FLOWS_IN]
     features.update(from_peers)
     features["peers_per_flow"] = peers / np.maximum(slices, 1)
-    features.update(_from_ports(_sorted_keys(out_prefixes, [part.out_port for part in parts]), count))
-    starts = _sorted_keys(out_prefixes, since)
-    durations = _sorted_keys(out_prefixes, [part.out_duration for part in parts])
-    features.update(_from_times(starts, durations, count, seconds))
+    features.update(_from_ports(_sorted_keys(out_prefixes, [part.out_port for part in parts], scratch), count, scratch))
+    features.update(_from_starts(_sorted_keys(out_prefixes, since, scratch), count, seconds, scratch))
+    durations = _sorted_keys(out_prefixes, [part.out_duration for part in parts], scratch)
+    features["flow_dur_med"] = _medians(durations, count, scratch) / 1e9
     return features, peers
 
 
@@ -84,34 +103,38 @@ def _from_sums(total: NDArray[np.int64], seconds: float) -> dict[str, NDArray[np
     }
 
 
-def _from_peers(keys: NDArray[np.uint64], count: int) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.int64]]:
+def _from_peers(
+    keys: NDArray[np.uint64], count: int, scratch: Scratch
+) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.int64]]:
     """From the keys of incidences, sorted: by entity, peer, port, direction."""
-    without_direction = keys >> PORT_SHIFT
-    is_new_port = _is_first(without_direction) & ((without_direction & PORT_MASK) != 0)
-    peer_starts = np.flatnonzero(_is_first(keys >> PEER_SHIFT))
+    changed = _changed(keys, scratch)
+    peer_starts = np.flatnonzero(changed >= _ONE << PEER_SHIFT)
+    port_starts = np.flatnonzero(changed > OUT_MASK)
+    port_starts = port_starts[((keys[port_starts] >> PORT_SHIFT) & PORT_MASK) != 0]
     entity = (keys[peer_starts] >> KEY_BITS).astype(np.int64)
-    ports = _summed(is_new_port, peer_starts)
-    out_slices = _summed((keys & OUT_MASK).astype(np.int64), peer_starts)
     all_slices = np.diff(peer_starts, append=keys.size)
+    running = np.cumsum(keys & OUT_MASK).astype(np.int64)
+    out_slices = np.diff(running[peer_starts + all_slices - 1], prepend=0)
     initiated_to = out_slices > 0
     features = {
         "uniq_dst": _count(entity[initiated_to], count),
         "uniq_src": _count(entity[out_slices < all_slices], count),
         "dst_entropy": _entropy(entity[initiated_to], out_slices[initiated_to], count),
-        "max_ports_per_dst": _greatest(entity, ports, count),
+        "max_ports_per_dst": _greatest(entity, _starts_within(port_starts, peer_starts), count),
     }
     return features, np.bincount(entity, minlength=count)
 
 
-def _from_ports(keys: NDArray[np.uint64], count: int) -> dict[str, NDArray[np.float64]]:
+def _from_ports(keys: NDArray[np.uint64], count: int, scratch: Scratch) -> dict[str, NDArray[np.float64]]:
     """From the keys of initiated slices, sorted: by entity, port, peer."""
-    port_starts = np.flatnonzero(_is_first(keys >> PORT_ABOVE_PEER))
-    port = (keys[port_starts] >> PORT_ABOVE_PEER) & PORT_MASK
+    changed = _changed(keys, scratch)
+    port_starts = np.flatnonzero(changed >= _ONE << PORT_ABOVE_PEER)
+    peers = _starts_within(np.flatnonzero(changed), port_starts)
     slices = np.diff(port_starts, append=keys.size)
-    peers = _summed(_is_first(keys), port_starts)
     entity = (keys[port_starts] >> KEY_BITS).astype(np.int64)
     # Code 0 is a protocol without ports.
-    entity, slices, peers = entity[port != 0], slices[port != 0], peers[port != 0]
+    has_port = ((keys[port_starts] >> PORT_ABOVE_PEER) & PORT_MASK) != 0
+    entity, slices, peers = entity[has_port], slices[has_port], peers[has_port]
     return {
         "uniq_dport": _count(entity, count),
         "dport_entropy": _entropy(entity, slices, count),
@@ -119,28 +142,35 @@ def _from_ports(keys: NDArray[np.uint64], count: int) -> dict[str, NDArray[np.fl
     }
 
 
-def _from_times(
-    starts: NDArray[np.uint64], durations: NDArray[np.uint64], count: int, seconds: float
-) -> dict[str, NDArray[np.float64]]:
-    """Gaps between the starts of initiated slices and the median of their durations, from both sorted by entity and time."""
-    mean, variation, median = np.full(count, seconds), np.zeros(count), np.zeros(count)
+def _from_starts(starts: NDArray[np.uint64], count: int, seconds: float, scratch: Scratch) -> dict[str, NDArray[np.float64]]:
+    """Gaps between the starts of initiated slices, from these sorted by entity and time."""
+    mean, variation = np.full(count, seconds), np.zeros(count)
     if starts.size:
-        first = np.flatnonzero(_is_first(starts >> KEY_BITS))
+        first = np.flatnonzero(_changed(starts, scratch) >= _ONE << KEY_BITS)
         entity = (starts[first] >> KEY_BITS).astype(np.int64)
         slices = np.diff(first, append=starts.size)
-        time = (starts & _TIME_MASK).astype(np.int64)
-        enough = slices > 2
-        gaps_mean = (time[first + slices - 1] - time[first]) / np.maximum(slices - 1, 1) / 1e9
-        group = np.repeat(np.arange(first.size), slices)
-        deviation = np.diff(time, prepend=0) / 1e9 - gaps_mean[group]
+        gaps = np.maximum(slices - 1, 1)
+        gaps_mean = (starts[first + slices - 1] - starts[first]) / gaps / 1e9
+        deviation = np.diff(starts, prepend=starts[:1]) / 1e9
+        deviation -= np.repeat(gaps_mean, slices)
         deviation[first] = 0.0  # the first start of an entity has no gap before it
-        # bincount adds in the order of time, which is the canonical one; equal starts are indistinguishable.
-        squares = np.bincount(group, weights=deviation * deviation)
+        deviation *= deviation
+        # Summed in the order of time, which is the canonical one; equal starts are indistinguishable.
+        squares = np.add.reduceat(deviation, first)
+        enough = slices > 2
         mean[entity[enough]] = gaps_mean[enough]
-        variation[entity[enough]] = (np.sqrt(squares / np.maximum(slices - 1, 1)) / (gaps_mean + 1e-9))[enough]
-        middle = (durations[first + (slices - 1) // 2] & _TIME_MASK) + (durations[first + slices // 2] & _TIME_MASK)
-        median[entity] = middle / 2e9
-    return {"iat_mean": mean, "iat_cv": variation, "flow_dur_med": median}
+        variation[entity[enough]] = (np.sqrt(squares / gaps) / (gaps_mean + 1e-9))[enough]
+    return {"iat_mean": mean, "iat_cv": variation}
+
+
+def _medians(keys: NDArray[np.uint64], count: int, scratch: Scratch) -> NDArray[np.float64]:
+    """The median by entity of what stands below the entity in sorted keys; 0 without any."""
+    median = np.zeros(count)
+    first = np.flatnonzero(_changed(keys, scratch) >= _ONE << KEY_BITS)
+    size = np.diff(first, append=keys.size)
+    middle = (keys[first + (size - 1) // 2] & _VALUE_MASK) + (keys[first + size // 2] & _VALUE_MASK)
+    median[(keys[first] >> KEY_BITS).astype(np.int64)] = middle / 2.0
+    return median
 
 
 def _prefix(entity: NDArray[np.uint32], index: NDArray[np.int64]) -> Prefix:
@@ -152,9 +182,9 @@ def _prefix(entity: NDArray[np.uint32], index: NDArray[np.int64]) -> Prefix:
     return position[wanted].astype(np.uint64) << KEY_BITS, wanted
 
 
-def _sorted_keys(prefixes: Sequence[Prefix], keys: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
-    """All keys with the position of their entity in front, sorted; those of entities not asked for left out."""
-    joined = np.empty(sum(prefix.size for prefix, _ in prefixes), np.uint64)
+def _sorted_keys(prefixes: Sequence[Prefix], keys: Sequence[NDArray[np.uint64]], scratch: Scratch) -> NDArray[np.uint64]:
+    """All keys with the position of their entity in front, sorted; those of entities not asked for left out. Lives in scratch 0."""
+    joined = scratch.take(0, sum(prefix.size for prefix, _ in prefixes))
     at = 0
     for (prefix, wanted), key in zip(prefixes, keys, strict=True):
         np.bitwise_or(prefix, key if wanted is None else key[wanted], out=joined[at : at + prefix.size])
@@ -163,18 +193,17 @@ def _sorted_keys(prefixes: Sequence[Prefix], keys: Sequence[NDArray[np.uint64]])
     return joined
 
 
-def _is_first(keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Where a run of equal keys begins."""
-    first = np.ones(keys.size, np.bool_)
-    np.not_equal(keys[1:], keys[:-1], out=first[1:])
-    return first
+def _changed(keys: NDArray[np.uint64], scratch: Scratch) -> NDArray[np.uint64]:
+    """Which bits of each sorted key differ from the one before it; all of them for the first. Lives in scratch 1."""
+    changed = scratch.take(1, keys.size)
+    changed[:1] = _ALL_BITS
+    np.bitwise_xor(keys[1:], keys[:-1], out=changed[1:])
+    return changed
 
 
-def _summed(values: NDArray[np.bool_] | NDArray[np.int64], starts: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Sums of the runs of `values` that begin at `starts` (the first at 0)."""
-    running = np.cumsum(values, dtype=np.int64)
-    ends = np.append(starts[1:], values.size)
-    return np.diff(running[ends - 1], prepend=0) if starts.size else np.zeros(0, np.int64)
+def _starts_within(starts: NDArray[np.intp], runs: NDArray[np.intp]) -> NDArray[np.int64]:
+    """How many of the ascending `starts` lie in each of the runs that begin at `runs`."""
+    return np.diff(np.searchsorted(starts, runs), append=starts.size)
 
 
 def _count(entity: NDArray[np.int64], count: int) -> NDArray[np.float64]:
@@ -186,7 +215,7 @@ def _greatest(entity: NDArray[np.int64], values: NDArray[np.int64], count: int) 
     greatest = np.zeros(count)
     if not entity.size:
         return greatest
-    first = np.flatnonzero(_is_first(entity.astype(np.uint64)))
+    first = np.flatnonzero(np.diff(entity, prepend=-1))
     greatest[entity[first]] = np.maximum.reduceat(values, first)
     return greatest
 

@@ -17,7 +17,7 @@ from netmote.windows.addresses import RESERVED, AddressTable
 from netmote.windows.config import WindowsConfig
 from netmote.windows.contact_memory import ContactMemory
 from netmote.windows.flow_evidence import evidence_of
-from netmote.windows.flow_features import traffic_features
+from netmote.windows.flow_features import Scratch, traffic_features
 from netmote.windows.flow_pane import PEER_MASK, PEER_SHIFT, PORT_ABOVE_PEER, FlowPart, Sum, aggregate
 from netmote.windows.host_table import HostTable
 from netmote.windows.lane import Feeds, Rows
@@ -54,6 +54,7 @@ class FlowWindows:
         self._contacts = ContactMemory(
             self._addresses, limit=entities * CONTACT_KEYS_PER_HOST, rings=entities * CONTACT_RINGS_PER_HOST
         )
+        self._scratch = Scratch()
         self._compact_above = ADDRESSES_BEFORE_COMPACTION
         self._last_end_ns: int | None = None
         self.unsorted_slices = 0  # beyond the bound of a pane: counted in sums alone
@@ -82,7 +83,7 @@ class FlowWindows:
         members = np.concatenate([hosts, np.array([number for _, number in interfaces], np.int64)])
         index = np.full(len(self._addresses), -1, np.int64)
         index[members] = np.arange(members.size)
-        features, peers = traffic_features(parts, index, members.size, start_ns, end_ns - start_ns)
+        features, peers = traffic_features(parts, index, members.size, start_ns, end_ns - start_ns, scratch=self._scratch)
         new_peers = peers - self._peers.known_before(start_ns, len(self._addresses))[members]
         features["new_peer_ratio"] = new_peers / np.maximum(peers, 1)
         features["beacon_score"] = self._contacts.scores(end_ns, len(self._addresses))[members]
@@ -123,7 +124,7 @@ class FlowWindows:
             "peers": len(self._peers),
             "contact_keys": len(self._contacts),
             "panes": len(self._timeline),
-            "bytes": held + self._addresses.nbytes + self._peers.nbytes + self._contacts.nbytes,
+            "bytes": held + self._scratch.nbytes + self._addresses.nbytes + self._peers.nbytes + self._contacts.nbytes,
         }
 
     def refusals(self) -> dict[str, int]:

@@ -20,7 +20,7 @@ class HostTable:
         self.ids = np.zeros(0, np.int64)  # ascending
         self._last_ns = np.zeros(0, np.int64)
         self._has_sent = np.zeros(0, np.bool_)
-        self._names: dict[int, str] = {}
+        self._entities: dict[int, Entity] = {}
         self._canonical: NDArray[np.int64] | None = None
         self.forgotten = 0  # hosts that were followed and had to go
         self.refused = 0  # times an address was not admitted
@@ -55,18 +55,21 @@ class HostTable:
         """The ids ordered as their entities sort (by text)."""
         if self._canonical is None:
             members = self.ids.tolist()
-            self._names = {number: self._names.get(number) or self._addresses.text(number) for number in members}
-            self._canonical = np.array(sorted(members, key=self._names.__getitem__), np.int64)
+            self._entities = {number: self._entities.get(number) or self._entity(number) for number in members}
+            self._canonical = np.array(sorted(members, key=self._entities.__getitem__), np.int64)
         return self._canonical
 
     def entities(self, ids: NDArray[np.int64]) -> tuple[Entity, ...]:
         """The entities of ids that `canonical` returned."""
-        return tuple(Entity(EntityKind.HOST, self._names[number]) for number in ids.tolist())
+        return tuple(map(self._entities.__getitem__, ids.tolist()))
 
     def renumber(self, remap: NDArray[np.uint32]) -> None:
         self.ids = remap[self.ids].astype(np.int64)
-        self._names = {}
+        self._entities = {}
         self._canonical = None
+
+    def _entity(self, number: int) -> Entity:
+        return Entity(EntityKind.HOST, self._addresses.text(number))
 
     def rebase(self) -> None:
         """Time begins anew: what was active before is older than everything to come."""
