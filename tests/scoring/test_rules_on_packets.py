@@ -222,9 +222,11 @@ def generated_names(count: int) -> Iterator[Timed]:
 
 def half_open(count: int, per_second: float) -> Iterator[Timed]:
     """A flood that the server answers: sources are spoofed, nobody goes on."""
+    attempt, answer = bytearray(tcp(STRANGER, 1, OURS, 80, "S")), bytearray(tcp(OURS, 80, STRANGER, 1, "SA"))
     for number in range(count):
-        yield 20 + number / per_second, tcp(STRANGER, 1024 + number, OURS, 80, "S")
-        yield 20.001 + number / per_second, tcp(OURS, 80, STRANGER, 1024 + number, "SA")
+        attempt[34:36] = answer[36:38] = struct.pack("!H", 1024 + number)
+        yield 20 + number / per_second, bytes(attempt)
+        yield 20.001 + number / per_second, bytes(answer)
 
 
 def ping(at: float, target: str, *, octets: int = 56, answered: bool = True) -> Iterator[Timed]:
@@ -436,3 +438,13 @@ def test_every_rule_over_traffic_is_shown_on_packets():
 
 # These need strangers by the hundred; test_shipped_rules.py shows them on vectors.
 ON_VECTORS_ONLY = {"segment_horizontal_scan", "segment_icmp_flood"}
+
+
+@pytest.mark.realdata
+def test_recorded_dns_tunnel_and_ordinary_captures(data):
+    """A recording of dns2tcp is named for what it is, and nothing else; recordings of ordinary protocols raise nothing."""
+    recorded = data / "pcap"
+    assert list(fired(alerts_of(recorded / "suricata-verify/dns/bug-1158/input.pcap"))) == [("dns_tunnel", "10.30.28.90")]
+    ordinary = sorted(path for path in (recorded / "zeek/traces").rglob("*.pcap") if path.stat().st_size < 300_000)[::4]
+    assert len(ordinary) > 20
+    assert {path.name: found for path in ordinary if (found := fired(alerts_of(path)))} == {}
