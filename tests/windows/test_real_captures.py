@@ -87,7 +87,7 @@ def test_recorded_traffic_gives_finite_vectors_and_equal_bits(data):
     """Whatever a capture holds: finite values, canonical order, and equal hashes read whole, in scraps, or closed at the end."""
     windows_seen = 0
     for folder in ("zeek", "suricata-verify"):
-        for path in captures(data, folder, 6):
+        for path in captures(data, folder, 3):
             try:
                 batches = flow_batches(path)
             except UnreadableCapture:
@@ -100,7 +100,7 @@ def test_recorded_traffic_gives_finite_vectors_and_equal_bits(data):
             assert hashes == [batch.hash for batch in run(flow_batches(path, chunk_bytes=4_096))], path
             assert hashes == [batch.hash for batch in run(batches, advance_each=False)], path
             windows_seen += len(found)
-    assert windows_seen > 60
+    assert windows_seen > 30
 
 
 def test_recorded_traffic_meets_the_plain_reference(data):

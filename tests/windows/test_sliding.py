@@ -280,7 +280,7 @@ def test_a_flood_of_hosts_keeps_memory_bounded():
     """Ten thousand addresses of ours in every pane: the tables stay within their bounds, real hosts stay, every refusal is counted."""
     windows = Windows(WindowsConfig(max_hosts=100), sensor="s1")
     sizes, found = [], []
-    for pane in range(26):
+    for pane in range(18):
         flood = [
             Slice(pane * 5, SERVER, f"10.{pane}.{at // 250}.{at % 250 + 1}", port=at % 1_000, in_packets=0, in_octets=0)
             for at in range(10_000)
@@ -292,8 +292,8 @@ def test_a_flood_of_hosts_keeps_memory_bounded():
     assert all(size["peers"] <= 116 * 64 for size in sizes)
     assert all(size["contact_keys"] <= 116 * 64 for size in sizes)
     assert max(size["addresses"] for size in sizes) <= 1.5 * (13 * 10_000 + 2 * 116 * 128) + 20_000
-    assert sizes[-1]["bytes"] <= 1.2 * max(size["bytes"] for size in sizes[12:18])
-    assert windows.refusals()["hosts_refused"] > 200_000
+    assert sizes[-1]["bytes"] <= 1.2 * max(size["bytes"] for size in sizes[12:15])
+    assert windows.refusals()["hosts_refused"] > 150_000
     assert all("host:10.200.0.1" in map(str, batch.entities) for batch in found if batch.schema.name == "traffic")
     segment = vector(traffic(found)[-1], "interface:s1/eth0")
     assert segment["max_dsts_per_port"] > 100
