@@ -10,7 +10,7 @@ from netmote.capture.packets import PacketColumns
 def frames_of(frames: list[bytes], *, link_type: int = LINKTYPE_ETHERNET, captured: list[int] | None = None) -> Frames:
     """Frames one after another, a second apart; `captured` cuts them. Bytes behind a cut frame are not zero."""
     kept = [len(frame) for frame in frames] if captured is None else captured
-    parts = [frame[:length] + b"\xa5" * 7 for frame, length in zip(frames, kept, strict=True)]
+    parts = [frame[:length] + b"\xa5" * 61 for frame, length in zip(frames, kept, strict=True)]
     offset = np.cumsum([0] + [len(part) for part in parts[:-1]]).astype("i8") if parts else np.zeros(0, "i8")
     return Frames(
         np.frombuffer(b"".join(parts), "u1"),

@@ -59,12 +59,15 @@ def datagrams(draw) -> Packet:
     transport = draw(transports())
     if draw(st.booleans()):
         packet = IP(
-            src=draw(four), dst=draw(four), tos=draw(st.integers(0, 255)), options=[IPOption_NOP()] * draw(st.integers(0, 40))
+            src=draw(four),
+            dst=draw(four),
+            tos=draw(st.integers(0, 255)),
+            options=[IPOption_NOP()] * draw(st.sampled_from([0, 0, 0, 1, 5, 40])),
         )
         if draw(st.integers(0, 4)) == 0:
             packet.flags, packet.frag = draw(st.sampled_from(["MF", 0])), draw(st.sampled_from([0, 1, 185]))
         if not transport.name.startswith(("TCP", "UDP", "SCTP", "ICMP")):
-            packet.proto = draw(st.sampled_from([47, 50, 89, 112, 255]))
+            packet.proto = draw(st.sampled_from([6, 17, 1, 47, 50, 89, 255]))  # 6, 17, 1: too short for their header
         return packet / transport
     packet = IPv6(src=draw(six), dst=draw(six), tc=draw(st.integers(0, 255)), hlim=64)
     chain: list[Packet] = []
@@ -83,7 +86,7 @@ def datagrams(draw) -> Packet:
     if isinstance(transport, ICMP):
         transport = ICMPv6Unknown(type=transport.type, code=transport.code) / transport.payload
     if isinstance(transport, Raw):
-        packet.lastlayer().nh = 59
+        packet.lastlayer().nh = draw(st.sampled_from([59, 6, 17, 58]))
     elif isinstance(transport, ICMPv6Unknown):
         packet.lastlayer().nh = 58
     return packet / transport
@@ -262,3 +265,25 @@ def test_a_block_of_many_packets_is_read_like_each_alone() -> None:
     alone = decode_frames(frames)
     assert np.array_equal(many.source_word, np.tile(alone.source_word, 1000))
     assert len(many) == 19_000
+
+
+def test_every_cut_of_a_plain_packet_shows_exactly_what_is_there() -> None:
+    """Ports from the 24th octet of the datagram, control bits from the 34th, nothing before the 20th; whatever lies behind."""
+    frame = bytes(
+        Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+        / IP(src="10.0.0.1", dst="10.0.0.2")
+        / TCP(sport=1234, dport=80, flags="SA")
+        / Raw(b"x" * 20)
+    )
+    kept = list(range(len(frame) + 1))
+    packets = decode_frames([frame] * len(kept), captured=kept)
+    assert packets.undecodable == {"truncated": 34}
+    there = np.array(kept[34:]) - 14
+    assert packets.source_port.tolist() == np.where(there >= 24, 1234, 0).tolist()
+    assert packets.destination_port.tolist() == np.where(there >= 24, 80, 0).tolist()
+    assert packets.tcp_control_bits.tolist() == np.where(there >= 34, 0x12, 0).tolist()
+    # The same when it is the IP header that says the packet is short, as padding behind it does not count.
+    short = [frame[:16] + length.to_bytes(2) + frame[18:] for length in range(20, 80)]
+    packets = decode_frames(short)
+    assert packets.source_port.tolist() == [1234 if length >= 24 else 0 for length in range(20, 80)]
+    assert packets.tcp_control_bits.tolist() == [0x12 if length >= 34 else 0 for length in range(20, 80)]
