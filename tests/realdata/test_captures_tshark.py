@@ -191,6 +191,7 @@ def test_packets_agree_with_tshark(data: Path, tmp_path: Path) -> None:
                 unknown[name, what, position + 1] += 1
             if what is not None:
                 seen.add((name, what))
+    print(f"{compared} packets of {len(captures)} captures compared")
     assert compared > 30_000
     assert next(rows, None) is None
     assert not unknown, "\n".join(f"{name} packet {position}: {what}" for name, what, position in unknown)
