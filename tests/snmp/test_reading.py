@@ -204,6 +204,17 @@ async def test_a_restart_during_the_walk_is_refused() -> None:
         await bench.read()
 
 
+async def test_a_clock_that_stands_still_is_no_restart() -> None:
+    """Some agents refresh sysUpTime every few seconds, and it wraps after 497 days: the walk is whole."""
+    for up_time in (10_000, 2**32 - 5):
+        bench = Bench(ports=40)
+        bench.device.boot(up_time=up_time)
+        bench.device.before_answer = lambda bench=bench: bench.clock.advance(0.5)  # type: ignore[misc]
+        if up_time > 10_000:
+            bench.device.before_answer = lambda bench=bench: bench.pass_time(0.5)  # type: ignore[misc]
+        assert len((await bench.read()).ports.if_index) == 40
+
+
 async def test_errors_of_the_session_pass_through() -> None:
     """The reader hides nothing, and the next poll works."""
     bench = Bench()

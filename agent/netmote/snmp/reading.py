@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
 from netmote.records.interface import INTERFACE_COUNTERS
 from netmote.snmp import mib
-from netmote.snmp.counters import MALFORMED_BITS, NARROW, WIDE, CounterSample, Epoch, Instant, classify, high_speed
+from netmote.snmp.counters import MALFORMED_BITS, NARROW, WIDE, WRAP, CounterSample, Epoch, Instant, classify, high_speed
 from netmote.snmp.session import AgentError, SnmpSession
 from netmote.snmp.walk import Cell, Walk, get_cells, walk_columns
 
@@ -164,8 +164,9 @@ class DeviceReader:
         return walk
 
     def _check_same_life(self, first: Instant, walk: Walk) -> None:
-        last = Instant(walk.last_at, 0.0, _number(walk.last_scalars.get(_UP_TIME_COLUMN), default=first.sys_up_time))
-        if first.sys_up_time is not None and classify(first, last)[0] is not Epoch.SAME:
+        """Refuse counters of two lives: sysUpTime that went back during the walk, other than by its wrap after 497 days."""
+        last = _number(walk.last_scalars.get(_UP_TIME_COLUMN))
+        if first.sys_up_time is not None and last is not None and (last - first.sys_up_time) % WRAP > WRAP // 2:
             raise AgentError("the agent restarted during the walk; its counters are of two lives")
 
 

@@ -1,0 +1,112 @@
+"""What every SNMP session must do, whatever carries its bytes: the contract of `netmote.snmp.session.SnmpSession`."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from snmp_agent_process import AgentProcess
+from snmp_scripted import ScriptedDevice, ScriptedSession
+
+from netmote.clock import SystemClock
+from netmote.snmp import mib
+from netmote.snmp.config import TargetConfig
+from netmote.snmp.credentials import Community
+from netmote.snmp.oid import decode_oid, encode_arcs
+from netmote.snmp.pysnmp_session import PysnmpBackend
+from netmote.snmp.session import SessionClosed, SnmpSession
+from netmote.snmp.walk import walk_columns
+
+UP_TIME = mib.SYS_UP_TIME[:-1]
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
+    if not shutil.which("snmpd") or not shutil.which("snmpbulkwalk"):
+        pytest.skip("snmpd and the snmp tools are not installed")
+    process = AgentProcess(tmp_path_factory.mktemp("snmpd"))
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(params=["scripted", "pysnmp"])
+async def session(request: pytest.FixtureRequest) -> AsyncIterator[SnmpSession]:
+    """Every implementation, each with a device that has a system group and at least one interface."""
+    if request.param == "scripted":
+        device = ScriptedDevice()
+        device.boot(up_time=1_000)
+        device.put(mib.SYS_DESCR, mib.OCTET_STRING, "scripted")
+        for index in (1, 2, 10):
+            device.port(index, f"eth{index}")
+        yield ScriptedSession(device)
+        return
+    agent = request.getfixturevalue("agent")
+    backend = PysnmpBackend(clock=SystemClock())
+    yield await backend.open(TargetConfig(name="d", address="127.0.0.1", port=agent.port), Community())
+    await backend.close()
+
+
+async def test_get_answers_in_the_order_asked(session: SnmpSession) -> None:
+    """One varbind per OID, in order; what is not there is an exception tag, not an error."""
+    missing = mib.COLUMN["ifName"] + encode_arcs([999_999])
+    reply = await session.get([mib.SYS_UP_TIME, missing, mib.SYS_DESCR])
+    assert [varbind.oid for varbind in reply.varbinds] == [mib.SYS_UP_TIME, missing, mib.SYS_DESCR]
+    assert [varbind.tag for varbind in reply.varbinds] == [mib.TIME_TICKS, mib.NO_SUCH_INSTANCE, mib.OCTET_STRING]
+    assert (reply.error_status, reply.error_index) == (0, 0)
+    assert reply.round_trip_seconds > 0
+
+
+async def test_bulk_steps_from_what_was_asked(session: SnmpSession) -> None:
+    """Non-repeaters once, columns row by row, each OID after the one asked for (RFC 3416 section 4.2.3)."""
+    columns = [mib.COLUMN["ifName"], mib.COLUMN["ifHCInOctets"]]
+    reply = await session.bulk([UP_TIME], columns, 2)
+    first, *cells = reply.varbinds
+    assert first.oid == mib.SYS_UP_TIME
+    assert len(cells) in (2, 4)
+    for cell, column in zip(cells[:2], columns, strict=True):
+        assert cell.oid.startswith(column)
+        assert decode_oid(cell.oid) > decode_oid(column)
+
+
+async def test_values_are_raw(session: SnmpSession) -> None:
+    """Numbers as content bytes of integers, text as octets: nothing is interpreted at the seam."""
+    reply = await session.bulk([], [mib.COLUMN["ifName"], mib.COLUMN["ifType"]], 1)
+    name, kind = reply.varbinds[:2]
+    assert isinstance(name.value, bytes)
+    assert name.value
+    assert int.from_bytes(kind.value, "big", signed=True) in range(1, 300)
+
+
+async def test_a_whole_table_can_be_walked(session: SnmpSession) -> None:
+    """The walk above the seam ends on every implementation, with a name for every row."""
+    walk = await walk_columns(session, [mib.COLUMN["ifName"], mib.COLUMN["ifOperStatus"]], monotonic=SystemClock().monotonic)
+    names, states = (walk.cells[mib.COLUMN[name]] for name in ("ifName", "ifOperStatus"))
+    assert names.keys() == states.keys()
+    assert len(names) >= 1
+
+
+async def test_calls_may_run_side_by_side(session: SnmpSession) -> None:
+    """Concurrent requests each get their own answer."""
+    oids = [mib.SYS_UP_TIME, mib.SYS_DESCR] * 10
+    replies = await asyncio.gather(*(session.get([oid]) for oid in oids))
+    assert [reply.varbinds[0].oid for reply in replies] == oids
+
+
+async def test_cancellation_leaves_the_session_usable(session: SnmpSession) -> None:
+    """A cancelled call disturbs no later one."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(session.get([mib.SYS_UP_TIME]))
+        await asyncio.sleep(0)
+        task.cancel()
+    assert (await session.get([mib.SYS_DESCR])).varbinds[0].oid == mib.SYS_DESCR
+
+
+async def test_close_is_final_and_safe_twice(session: SnmpSession) -> None:
+    """After close every call says so by name."""
+    await session.close()
+    await session.close()
+    with pytest.raises(SessionClosed):
+        await session.get([mib.SYS_UP_TIME])
+    with pytest.raises(SessionClosed):
+        await session.bulk([], [mib.COLUMN["ifName"]], 1)
