@@ -267,6 +267,20 @@ def test_beginnings_and_ends_in_one_batch_are_taken_by_time():
     assert [(alert.state, alert.started_at_ns // S) for alert in said] == [(FIRING, 100), (RESOLVED, 100), (FIRING, 150)]
 
 
+def test_a_late_beginning_does_not_undo_an_end():
+    """A fact that arrives after the condition ended, but happened before, changes nothing; one at the very end begins it again."""
+    alerts = book()
+    damped = {"keep_firing_for_ns": 60 * S}
+    alerts.update(100 * S, [fact(100, **damped)])
+    alerts.update(120 * S, [], [end(120)])
+    alerts.update(130 * S, [fact(90, **damped), fact(119, **damped)])
+    (resolved,) = alerts.advance(1000 * S)
+    assert (resolved.state, resolved.last_seen_ns, resolved.resolved_at_ns) == (RESOLVED, 100 * S, 180 * S)
+    alerts.update(1000 * S, [fact(1000, **damped)])
+    alerts.update(1010 * S, [fact(1010, **damped)], [end(1010)])
+    assert alerts.advance(5000 * S) == ()
+
+
 def test_an_end_of_nothing_is_counted():
     """Collectors say at start what is well; that resolves nothing and is no error."""
     alerts = book()

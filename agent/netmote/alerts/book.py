@@ -144,7 +144,7 @@ class AlertBook:
             named.attach(fold(named.finding, finding))
             yield from self._say_news(named, finding.end_ns)
             return
-        if finding.end_ns <= episode.last_seen_ns and episode.cleared_at_ns is None:
+        if episode.is_repetition(finding):
             episode.attach(fold(episode.finding, finding))
         else:
             episode.hold(finding)

@@ -46,6 +46,12 @@ class Episode:
             last_seen_ns=finding.end_ns,
         )
 
+    def is_repetition(self, finding: Finding) -> bool:
+        """Whether it tells nothing later than what is known: evidence seen already, or from before the condition ended."""
+        if self.cleared_at_ns is not None:
+            return finding.end_ns < self.cleared_at_ns
+        return finding.end_ns <= self.last_seen_ns
+
     def hold(self, finding: Finding) -> None:
         """One more window or fact in which it held."""
         self.last_seen_ns = finding.end_ns
