@@ -86,7 +86,8 @@ class Ring:
         """Times the kernel found no free block."""
         self.records_walked = 0
         """Records that were found by following the chain."""
-        self._tee = tee
+        self.tee = tee
+        """Where frames are also written, in the order they are decoded; may be set once the link type is known. The caller closes it."""
         self._block = 1 << max(16, min(_LARGEST_BLOCK, ring_size // 8).bit_length() - 1)
         self._blocks = -(-ring_size // self._block)
         self._current = 0
@@ -173,8 +174,8 @@ class Ring:
         _, dropped, freezes = struct.unpack("III", self._socket.getsockopt(_SOL_PACKET, _STATISTICS, 12))
         self.packets_dropped += dropped
         self.freezes += freezes
-        if dropped and self._tee is not None:
-            self._tee.write_dropped(self._latest_ns, dropped)
+        if dropped and self.tee is not None:
+            self.tee.write_dropped(self._latest_ns, dropped)
         return int(dropped)
 
     def close(self) -> None:
@@ -211,8 +212,8 @@ class Ring:
             tag_protocol=np.where(has_protocol, header["tag_protocol"], 0x8100).astype("u2"),
         )
         self._latest_ns = int(timestamp[-1]) if len(timestamp) else self._latest_ns
-        if self._tee is not None:
-            self._tee.write(frames)
+        if self.tee is not None:
+            self.tee.write(frames)
         return decode(frames, self.interface)
 
     def _offsets(self, block: int, count: int) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 
 from netmote.capture.config import CaptureConfig
+from netmote.capture.packets import PacketColumns
 from netmote.capture.pcapng_writer import PcapngWriter
 from netmote.capture.ring import InterfaceGone, Ring
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
@@ -22,6 +23,7 @@ from netmote.metering.flow_meter import FlowMeter
 from netmote.records.batch import Batch
 from netmote.records.entity import Entity, EntityKind
 from netmote.records.fact import Fact, FactBatch
+from netmote.records.flow import FlowBatch
 from netmote.telemetry.health import Health, Level
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 IDLE_MARGIN_NS = NANOSECONDS_PER_SECOND
 _READ_SECONDS = 0.25
 _REOPEN_SECONDS = 2.0
+# Packets this far before the open pane mean a clock set back; less is reordering, which the open pane takes.
+_CLOCK_WENT_BACK_NS = 60 * NANOSECONDS_PER_SECOND
 
 
 class Observation:
@@ -115,6 +119,8 @@ class Observation:
             finally:
                 self.has_ring = False
                 ring.close()
+                if ring.tee is not None:
+                    ring.tee.close()
 
     def _note_gone(self, emit: Callable[[Batch], None], error: InterfaceGone) -> None:
         if self.gone_since is None:
@@ -133,7 +139,26 @@ class Observation:
         return ring
 
     def _meter_ring(self, ring: Ring, emit: Callable[[Batch], None], stop: threading.Event) -> None:
-        meter = FlowMeter(
+        self.meter = meter = self._new_meter()
+        self.ring_bytes, self.has_ring = ring.ring_bytes, True
+        try:
+            while not stop.is_set():
+                packets = ring.read(_READ_SECONDS)
+                begun = meter.open_pane_start_ns
+                if packets is not None and begun is not None and _ends_before(packets, begun - _CLOCK_WENT_BACK_NS):
+                    # The wall clock was set back: what is open ends here, and time begins anew.
+                    _emit_all(meter.flush(), emit)
+                    self.meter = meter = self._new_meter()
+                if packets is not None:
+                    _emit_all(meter.meter(packets, dropped=ring.take_dropped()), emit)
+                elif begun is not None:
+                    # An observation begins with its first packet, live as in replay; from then on the clock closes idle panes.
+                    _emit_all(meter.advance(self._clock.now_ns() - IDLE_MARGIN_NS), emit)
+        finally:
+            _emit_all(meter.flush(), emit)
+
+    def _new_meter(self) -> FlowMeter:
+        return FlowMeter(
             source=self.source,
             interface=self.interface,
             max_flows=self._metering.max_flows,
@@ -141,23 +166,19 @@ class Observation:
             idle_timeout_ns=round(self._metering.idle_timeout * NANOSECONDS_PER_SECOND),
             when_full=self._metering.when_full,
         )
-        self.meter, self.ring_bytes, self.has_ring = meter, ring.ring_bytes, True
-        try:
-            while not stop.is_set():
-                packets = ring.read(_READ_SECONDS)
-                if packets is None:
-                    closed = meter.advance(self._clock.now_ns() - IDLE_MARGIN_NS)
-                else:
-                    closed = meter.meter(packets, dropped=ring.take_dropped())
-                for batch in closed:
-                    emit(batch)
-        finally:
-            for batch in meter.flush():
-                emit(batch)
 
     def _fact(self, name: str, value: float, **annotations: str) -> FactBatch:
         now = self._clock.now_ns()
         return FactBatch(self.source, now, now, (Fact(self._entity, name, now, value, annotations),))
+
+
+def _ends_before(packets: PacketColumns, time_ns: int) -> bool:
+    return len(packets) > 0 and int(packets.timestamp_ns.max()) < time_ns
+
+
+def _emit_all(batches: list[FlowBatch], emit: Callable[[Batch], None]) -> None:
+    for batch in batches:
+        emit(batch)
 
 
 def refuse_if_not_permitted() -> None:
