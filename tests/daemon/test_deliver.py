@@ -66,7 +66,7 @@ async def test_poison_is_found_by_halving_and_the_rest_goes_on(store: Store) -> 
     await store.commit([sample_alert(n) for n in range(16)], None)
     await delivered(store, sink, 16)
     assert [row.seq for row in sink.accepted] == [n for n in range(1, 17) if n not in (5, 12)]
-    outbox = (await books(store, sink))
+    outbox = await books(store, sink)
     assert (outbox.delivered, outbox.quarantined, outbox.queued, outbox.holds) == (14, 2, 0, True)
 
 
@@ -76,7 +76,7 @@ async def test_partial_refusal_quarantines_what_was_named(store: Store) -> None:
     await store.register_sink(sink.name)
     await store.commit([sample_alert(n) for n in range(4)], None)
     await delivered(store, sink, 4)
-    outbox = (await books(store, sink))
+    outbox = await books(store, sink)
     assert (outbox.delivered, outbox.quarantined, outbox.holds) == (2, 2, True)
     assert len(sink.offered) == 1
 
