@@ -1,5 +1,6 @@
 """The real daemon and a collector as processes, and network namespaces of our own: what end-to-end tests are made of."""
 
+import asyncio
 import json
 import signal
 import socket
@@ -13,6 +14,11 @@ from typing import Any
 
 import pytest
 import yaml
+
+from netmote.clock import SystemClock
+from netmote.records.batch import Batch
+from netmote.store.config import StoreConfig
+from netmote.store.store import Store
 
 FAKES = Path(__file__).parent
 PYTHON = sys.executable
@@ -106,6 +112,31 @@ class DaemonProcess:
     def alerts(self) -> list[dict[str, Any]]:
         answer = self.netmote("alerts", "list", "--json")
         return [json.loads(line) for line in answer.stdout.splitlines()]
+
+    def reload(self) -> None:
+        """SIGHUP, and wait until the daemon has said what it did."""
+        assert self.process is not None
+        before = self.log.count("reload")
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: self.log.count("reload") > before, 15, "the end of the reload")
+
+    def stored_batches(self) -> list[Batch]:
+        """What a stopped daemon has in its telemetry, in the order of the commits."""
+
+        async def read() -> list[Batch]:
+            store = Store(self.state_dir, StoreConfig(free_space_floor=0), sensor="e2e", clock=SystemClock())
+            await store.open()
+            try:
+                found: list[Batch] = []
+                position = None
+                while rows := await store.read_after(position, limit=500):
+                    found.extend(batch for _, batch in rows)
+                    position = rows[-1][0]
+                return found
+            finally:
+                await store.close()
+
+        return asyncio.run(read())
 
     def kill(self) -> None:
         """Kill -9, as a power button would."""
