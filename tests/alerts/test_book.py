@@ -260,6 +260,13 @@ def test_a_condition_waits_for_its_for():
     ]
 
 
+def test_what_waited_less_fires_first_though_time_leaps_over_both():
+    """A port that was down before its device counts as silent is told, whether or not anybody asked in between."""
+    alerts = book()
+    alerts.update(100 * S, [fact(100, for_ns=20 * S), fact(100, "device_unreachable", SWITCH, for_ns=60 * S)])
+    assert [alert.group for alert in alerts.advance(1000 * S)] == ["interface_down", "device_unreachable"]
+
+
 def test_beginnings_and_ends_in_one_batch_are_taken_by_time():
     """Down, up, down within one poll: one episode that ended and one that goes on."""
     alerts = book()

@@ -127,7 +127,7 @@ class AlertBook:
             return
         if self._can_fire(episode, cleared.time_ns):
             # It had lasted long enough before it ended, though nobody asked in between.
-            yield self._fire(episode, episode.started_at_ns + episode.finding.for_ns)
+            yield self._fire(episode, episode.satisfied_at_ns)
         episode.cleared_at_ns = cleared.time_ns
 
     def _take(self, finding: Finding) -> Iterator[Alert]:
@@ -236,11 +236,11 @@ class AlertBook:
         """What follows from event time alone, in canonical order: first what ends, then what no longer explained can begin."""
         for episode in self._that(self._has_ended):
             yield from self._stop(episode)
-        for episode in self._that(self._is_due):
+        for episode in sorted(self._that(self._is_due), key=lambda each: each.satisfied_at_ns):
             if not self._is_due(episode):
                 continue  # one that has just begun explains it
             if episode.state is AlertState.PENDING:
-                yield self._fire(episode, episode.started_at_ns + episode.finding.for_ns)
+                yield self._fire(episode, episode.satisfied_at_ns)
             else:
                 yield self._announce(episode, self._now_ns)
         memory_ns = max(self._cool_down_ns, REPEAT_MEMORY_NS)
@@ -266,7 +266,7 @@ class AlertBook:
         """Whether a pending episode has lasted as long as `for` asks, and nothing explains it."""
         return (
             episode.state is AlertState.PENDING
-            and until_ns - episode.started_at_ns >= episode.finding.for_ns
+            and until_ns >= episode.satisfied_at_ns
             and not self._explanations.explain(episode.finding)
         )
 

@@ -71,6 +71,11 @@ class Episode:
         return self.severity < self.announced_severity or self.causes > self.announced_causes
 
     @property
+    def satisfied_at_ns(self) -> int:
+        """When it will have held for as long as `for` asks."""
+        return self.started_at_ns + self.finding.for_ns
+
+    @property
     def ends_at_ns(self) -> int | None:
         """When it is over unless something holds it before; None: not by time."""
         finding, is_firing = self.finding, self.state is AlertState.FIRING
