@@ -23,6 +23,7 @@ from netmote.errors import NetmoteError
 from netmote.records.batch import Batch
 from netmote.records.device import DeviceRecord
 from netmote.records.fact import Fact, FactBatch
+from netmote.records.interface import InterfaceBatch
 from netmote.snmp.config import TargetConfig
 from netmote.snmp.credentials import Credentials, SecretMissing, reveal_credentials
 from netmote.snmp.history import DeviceHistory
@@ -60,6 +61,7 @@ class PollOutcome(StrEnum):
     BUG = "bug"
 
 
+_SIGNS_OF_LIFE = (PollOutcome.ANSWERED, PollOutcome.REFUSED, PollOutcome.CREDENTIALS)
 _OUTCOMES: tuple[tuple[tuple[type[NetmoteError], ...], PollOutcome], ...] = (
     ((SecretMissing,), PollOutcome.SECRET),
     ((RequestTimedOut, AddressUnknown, NetworkUnreachable), PollOutcome.TIMEOUT),
@@ -96,6 +98,8 @@ class _Poll:
 
     outcome: PollOutcome
     reading: DeviceReading | None = None
+    batch: InterfaceBatch | None = None
+    facts: tuple[Fact, ...] = ()
     error: Exception | None = None
 
     @property
@@ -167,24 +171,21 @@ class Target:
         after = (session.requests, session.timeouts, session.answers) if session else (0, 0, 0)
         requests, timeouts, answers = (now - then for now, then in zip(after, before, strict=True))
         unreachable = self._weigh(poll.outcome, has_answered=answers > 0)
-        facts = self._own_facts(poll, unreachable, ended_ns)
-        if poll.reading is None:
-            batch = self._history.lost(ended_ns)
-        else:
-            batch, found = self._history.observe(poll.reading)
-            facts.extend(found)
+        facts = (*self._own_facts(poll, unreachable, ended_ns), *poll.facts)
+        if poll.reading is not None:
             self._last_success, self._last_reading = self._clock.monotonic(), poll.reading
+        batch = poll.batch or self._history.lost(ended_ns)
         if batch is not None:
             self._emit(batch)
         if facts:
-            self._emit(FactBatch(self._history.source, began_ns, ended_ns, tuple(facts)))
+            self._emit(FactBatch(self._history.source, began_ns, ended_ns, facts))
         self._emit(
             DeviceRecord(
                 source=self._history.source,
                 start_ns=began_ns,
                 end_ns=ended_ns,
                 device=self._history.entity,
-                is_reachable=answers > 0 or poll.reading is not None,
+                is_reachable=answers > 0 or poll.outcome in _SIGNS_OF_LIFE,
                 round_trip_ns=None if poll.reading is None else round(poll.reading.round_trip_seconds * NANOSECONDS_PER_SECOND),
                 sys_up_time=None if poll.reading is None else poll.reading.instant.sys_up_time,
                 requests=requests,
@@ -200,7 +201,9 @@ class Target:
         """Read the device; every failure becomes a value, so that one device never stops the others."""
         try:
             async with asyncio.timeout(self._interval):
-                return _Poll(PollOutcome.ANSWERED, await self._read())
+                reading = await self._read()
+            batch, facts = self._history.observe(reading)
+            return _Poll(PollOutcome.ANSWERED, reading, batch, facts)
         except TimeoutError as error:
             late = TimeoutError(f"the poll did not end within its interval of {self._interval:g} s")
             late.__cause__ = error
