@@ -67,6 +67,7 @@ class DaemonProcess:
     config: dict[str, Any]
     prefix: list[str] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
+    _said_ready: int = 0
 
     @property
     def config_path(self) -> Path:
@@ -79,14 +80,19 @@ class DaemonProcess:
     def write_config(self) -> None:
         self.config_path.write_text(yaml.safe_dump(self.config))
 
-    def start(self, seconds: float = 20.0) -> float:
-        """Start and wait until it is ready; returns how long that took."""
+    def launch(self, *, log: str = "daemon.log") -> None:
+        """Start the process without waiting for anything."""
         self.state_dir.mkdir(exist_ok=True)
         self.write_config()
-        with (self.state_dir.parent / "daemon.log").open("ab") as log:
+        with (self.state_dir.parent / log).open("ab") as stream:
             command = [PYTHON, "-m", "netmote", "run", "--config", str(self.config_path), "--state-dir", str(self.state_dir)]
-            began = time.monotonic()
-            self.process = subprocess.Popen([*self.prefix, *command], stdout=log, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen([*self.prefix, *command], stdout=stream, stderr=subprocess.STDOUT)
+
+    def start(self, seconds: float = 20.0) -> float:
+        """Start and wait until it is ready; returns how long that took."""
+        began = time.monotonic()
+        self._said_ready = self.log.count(" ready") if (self.state_dir.parent / "daemon.log").exists() else 0
+        self.launch()
         wait_for(self._is_ready, seconds, f"ready; log:\n{self.log}")
         return time.monotonic() - began
 
@@ -94,7 +100,11 @@ class DaemonProcess:
         assert self.process is not None
         if self.process.poll() is not None:
             pytest.fail(f"the daemon ended with {self.process.returncode}:\n{self.log}")
-        return (self.state_dir / "control.sock").exists() and self.log.count("ready") > 0 and self.status() is not None
+        return (
+            (self.state_dir / "control.sock").exists()
+            and self.log.count(" ready") > self._said_ready
+            and self.status() is not None
+        )
 
     def netmote(self, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
