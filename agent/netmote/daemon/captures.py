@@ -142,6 +142,7 @@ class Captures:
         await asyncio.gather(*(supervised.stop(deadline) for _, supervised in ending))
         for observation, _ in ending:
             self._health.recover(observation.source)
+            self._health.recover(f"tee:{observation.interface}")
 
     async def _stop_following(self) -> None:
         following, self._following = self._following, None

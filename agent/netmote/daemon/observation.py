@@ -11,6 +11,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from netmote.capture.config import CaptureConfig
 from netmote.capture.packets import PacketColumns
@@ -132,11 +133,20 @@ class Observation:
     def _open_ring(self) -> Ring:
         ring = Ring(self.interface, ring_size=self._capture.ring_size, promiscuous=self._capture.promiscuous)
         if self._capture.tee_dir is not None:
-            self._capture.tee_dir.mkdir(parents=True, exist_ok=True)
-            path = self._capture.tee_dir / f"{self.interface}-{self._clock.now_ns()}.pcapng"
-            limit = self._capture.tee_size
-            ring.tee = PcapngWriter(path, interface=self.interface, link_type=ring.link_type, limit_bytes=limit)
+            self._begin_tee(ring, self._capture.tee_dir)
         return ring
+
+    def _begin_tee(self, ring: Ring, directory: Path) -> None:
+        path = directory / f"{self.interface}-{self._clock.now_ns()}.pcapng"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            ring.tee = PcapngWriter(path, interface=self.interface, link_type=ring.link_type, limit_bytes=self._capture.tee_size)
+        except OSError as error:
+            # The copy is for later questions; capture itself goes on without it.
+            self._health.degrade(f"tee:{self.interface}", Level.FULL, f"captured headers are not written: {error}")
+            log.warning("captured headers are not written: %s", error, extra={"component": self.source})
+        else:
+            self._health.recover(f"tee:{self.interface}")
 
     def _meter_ring(self, ring: Ring, emit: Callable[[Batch], None], stop: threading.Event) -> None:
         self.meter = meter = self._new_meter()
