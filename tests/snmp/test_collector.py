@@ -184,6 +184,45 @@ async def test_the_loop_is_never_held(agent: AgentProcess) -> None:
     assert max(held) < 0.010, f"{max(held) * 1000:.1f} ms"
 
 
+async def test_a_changed_configuration_begins_only_changed_devices_anew() -> None:
+    """One device stays, one gets another address, one goes, one comes: who stays keeps its session and its history."""
+    devices = {}
+    for name in ("stays", "changes", "goes", "comes"):
+        devices[name] = scripted = ScriptedDevice()
+        scripted.boot(up_time=1)
+        scripted.port(1, "eth1")
+    backend = ScriptedBackend(devices)
+    emitted: asyncio.Queue[Batch] = asyncio.Queue()
+
+    def config(*targets: tuple[str, str]) -> SnmpConfig:
+        listed = [{"name": name, "address": address} for name, address in targets]
+        return SnmpConfig.model_validate({"interval": "1s", "targets": listed})
+
+    collector = SnmpCollector(
+        config(("stays", "192.0.2.1"), ("changes", "192.0.2.2"), ("goes", "192.0.2.3")),
+        clock=SystemClock(),
+        random=Random(1),
+        emit=emitted.put_nowait,
+        backend=backend,
+    )
+
+    async def polled(*names: str) -> None:
+        wanted = {f"snmp:{name}" for name in names}
+        while wanted:
+            wanted.discard((await emitted.get()).source)
+
+    async with asyncio.TaskGroup() as group, asyncio.timeout(10):
+        task = group.create_task(collector.run())
+        await polled("stays", "changes", "goes")
+        before = len(backend.sessions)
+        collector.apply(config(("comes", "192.0.2.4"), ("stays", "192.0.2.1"), ("changes", "192.0.2.22")))
+        await polled("comes", "changes", "stays")
+        assert [status.name for status in collector.status()] == ["comes", "stays", "changes"]
+        assert len(backend.sessions) == before + 2, "the one that stays keeps its session"
+        assert sum(session.is_closed for session in backend.sessions) == 2
+        task.cancel()
+
+
 async def test_without_targets_it_waits() -> None:
     """Nothing configured: nothing opened, nothing emitted, and cancellation ends it."""
     running = Running()

@@ -177,6 +177,19 @@ async def test_a_bug_costs_one_poll(caplog: pytest.LogCaptureFixture) -> None:
     assert (bench.emitted[0].invalid[0, :13] == InvalidReason.FIRST).all()
 
 
+async def test_a_chassis_is_turned_into_columns_in_a_thread() -> None:
+    """Hundreds of ports give the same records; the loop goes on meanwhile."""
+    bench = Bench()
+    for index in range(1, 400):
+        bench.device.port(index, f"eth{index}", octets=index)
+    for _ in range(2):
+        assert await bench.poll() is PollOutcome.ANSWERED
+    batch = bench.emitted[0]
+    assert isinstance(batch, InterfaceBatch)
+    assert len(batch.interfaces) == 399
+    assert (batch.invalid[:, :13] == InvalidReason.VALID).all()
+
+
 async def test_a_silent_device_is_looked_up_again() -> None:
     """After five failures the session is opened anew: the name may mean another address by now."""
     bench = Bench()

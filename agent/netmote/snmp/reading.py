@@ -4,6 +4,7 @@ Owns the learnt layout: which columns the device needs (64-bit, or 32-bit where 
 it bears, and when names and types are read again. Refuses differences, facts, schedules.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +20,9 @@ from netmote.snmp.walk import Cell, Walk, get_cells, walk_columns
 
 # Names, types and speeds change seldom; every change of ifNumber, ifTableLastChange or of a row is noticed at once.
 REFRESH_SECONDS = 300.0
+
+# Turning a walk into columns, and columns into differences, takes 11 us a port each: a chassis does so in a thread.
+LOOP_PORTS = 300
 
 _CYCLE_SCALARS = (mib.SYS_UP_TIME, mib.HR_SYSTEM_UPTIME, mib.IF_NUMBER, mib.IF_TABLE_LAST_CHANGE)
 _SYSTEM_SCALARS = (mib.SYS_DESCR, mib.SYS_OBJECT_ID, mib.SYS_NAME, mib.SYS_CONTACT, mib.SYS_LOCATION)
@@ -112,7 +116,10 @@ class DeviceReader:
             layout.indexes, layout.twins = walk.indexes, _needed_twins(walk)
             self._layout = layout
         self._last = instant
-        ports, counters = _columns(walk, layout)
+        if len(walk.indexes) > LOOP_PORTS:
+            ports, counters = await asyncio.to_thread(_columns, walk, layout)
+        else:
+            ports, counters = _columns(walk, layout)
         return DeviceReading(
             wall_ns=self._clock.now_ns() - round((self._clock.monotonic() - walk.first_at) * NANOSECONDS_PER_SECOND),
             instant=instant,

@@ -30,7 +30,7 @@ from netmote.snmp.history import DeviceHistory
 from netmote.snmp.mib import SYS_UP_TIME
 from netmote.snmp.paced_session import PacedSession, SendWindow
 from netmote.snmp.reachability import FAILED_POLLS, DeviceState, Reachability
-from netmote.snmp.reading import DeviceReader, DeviceReading
+from netmote.snmp.reading import LOOP_PORTS, DeviceReader, DeviceReading
 from netmote.snmp.session import CREDENTIAL_ERRORS, AddressUnknown, NetworkUnreachable, RequestTimedOut, SnmpSession
 
 log = logging.getLogger(__name__)
@@ -202,7 +202,10 @@ class Target:
         try:
             async with asyncio.timeout(self._interval):
                 reading = await self._read()
-            batch, facts = self._history.observe(reading)
+            if len(reading.ports.if_index) > LOOP_PORTS:
+                batch, facts = await asyncio.to_thread(self._history.observe, reading)
+            else:
+                batch, facts = self._history.observe(reading)
             return _Poll(PollOutcome.ANSWERED, reading, batch, facts)
         except TimeoutError as error:
             late = TimeoutError(f"the poll did not end within its interval of {self._interval:g} s")
