@@ -78,6 +78,7 @@ class AgentProcess:
                 raise RuntimeError((self.directory / "snmpd.log").read_text())
             if self.snmpget("1.3.6.1.2.1.1.3.0"):
                 return
+        self.stop()
         raise RuntimeError("snmpd does not answer")
 
     def stop(self) -> None:

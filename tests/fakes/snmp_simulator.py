@@ -41,6 +41,7 @@ class Simulator:
         deadline = time.monotonic() + 90
         while not self._answers():
             if time.monotonic() > deadline or self._process.poll() is not None:
+                self.stop()
                 raise RuntimeError((self._directory / "snmpsim.log").read_text()[-2000:])
 
     def _answers(self) -> bool:
