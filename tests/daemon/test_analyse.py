@@ -225,7 +225,7 @@ async def test_poison_in_the_open_windows_is_given_up(legs: Legs, caplog: pytest
         before = analyse.progress
         await until(lambda: analyse.progress >= before + 3)
         await leg.stop(5.0)
-    assert Stuck.failures == 3
+    assert 3 <= Stuck.failures <= 4  # once more when the second batch came between two failures
 
 
 @pytest.mark.parametrize("state", [b"", b"rubbish", b'{"rules": ""}'])

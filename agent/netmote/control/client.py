@@ -31,6 +31,8 @@ def request(state_dir: Path, command: str, *, timeout: float = 10.0, **arguments
             raise CommandRefusedError(f"{path}: only root and the daemon's own user may use this socket") from error
         except TimeoutError as error:
             raise CommandRefusedError(f"the daemon did not answer within {timeout:g} s") from error
+    if not answer:
+        raise CommandRefusedError("the daemon hung up before it answered")
     try:
         message = decode(answer)
     except ValueError as error:

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 COMPONENT = "capture"
 # Each has a ring and a flow table of its own; where more interfaces are up than this, the document must name the ones wanted.
 MAX_AUTOMATIC = 8
-_LOOK_SECONDS = 10.0
+LOOK_SECONDS = 10.0
 # An interface found by `auto` and gone for this long is not waited for any more.
 _FORGET_SECONDS = 300.0
 _STOP_SECONDS = 5.0
@@ -42,9 +42,11 @@ class Captures:
         clock: Clock,
         health: Health,
         select: Callable[[tuple[str, ...]], tuple[str, ...]] = select_interfaces,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._sensor, self._emit, self._supervise = sensor, emit, supervise
-        self._clock, self._health, self._select = clock, health, select
+        self._clock, self._health = clock, health
+        self._select, self._look_seconds = select, look_seconds
         self._capture, self._metering = CaptureConfig(), MeteringConfig()
         self._running: dict[str, tuple[Observation, Supervised]] = {}
         self._following: Supervised | None = None
@@ -93,7 +95,7 @@ class Captures:
 
     async def _follow(self, group: asyncio.TaskGroup) -> None:
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(self._look_seconds)
             wanted = self._wanted()
             self._begin(group, wanted)
             await self._end([name for name in self._running if name not in wanted and self._is_forgotten(name)], _STOP_SECONDS)
