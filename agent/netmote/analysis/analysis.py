@@ -21,8 +21,10 @@ from netmote.records.batch import Batch
 from netmote.records.fact import FactBatch
 from netmote.scoring.detector import Detector
 from netmote.scoring.finding import Cleared, Finding, ScoreBatch
+from netmote.scoring.interface_residual import InterfaceResidual
 from netmote.scoring.model_scoring import ModelScoring
 from netmote.scoring.rules.rule_set import RuleSet
+from netmote.windows.schemas import INTERFACE
 from netmote.windows.sliding import Windows
 from netmote.windows.vector import VectorBatch
 
@@ -34,7 +36,7 @@ class Analysis:
         self._config, self._sensor, self._detectors = config, sensor, tuple(detectors)
         self.windows = Windows(config.windows, sensor=sensor)
         self.rules = rules
-        self.scoring = ModelScoring(detectors, config.scoring)
+        self.scoring = self._new_scoring()
         self.book = AlertBook(config.alerts, sensor=sensor)
         self.event_time_ns = 0
         # The end of the last window scored, by schema: lanes close at their own pace, so one instant cannot stand for all.
@@ -103,7 +105,7 @@ class Analysis:
         silences = self.book.silences
         self.empty_windows()
         self.rules.restore(RuleSet(()).state())
-        self.scoring = ModelScoring(self._detectors, self._config.scoring)
+        self.scoring = self._new_scoring()
         self.book = AlertBook(self._config.alerts, sensor=self._sensor)
         self.book.silences = silences
         self.event_time_ns = self._advanced_ns = 0
@@ -120,7 +122,7 @@ class Analysis:
 
     def restore_learned(self, learned: bytes) -> None:
         """Take up what was `learned`. Raises ValueError when it is none of this version."""
-        scoring = ModelScoring(self._detectors, self._config.scoring)
+        scoring = self._new_scoring()
         scoring.restore(learned)
         self.scoring = scoring
 
@@ -131,6 +133,10 @@ class Analysis:
     def silence(self, silences: Sequence[Silence]) -> None:
         """From now on these silences hold."""
         self.book.silences = tuple(silences)
+
+    def _new_scoring(self) -> ModelScoring:
+        # Models are stateless and stay; the residual of interface rates learns, so each scoring has its own.
+        return ModelScoring((*self._detectors, InterfaceResidual(INTERFACE)), self._config.scoring)
 
     def _take_facts(self, batch: FactBatch) -> Outcome:
         findings, cleared = self.rules.evaluate_facts(batch)

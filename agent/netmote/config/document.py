@@ -183,7 +183,7 @@ def _allowed_keys(model: type[BaseModel], location: Location) -> list[str]:
         if isinstance(part, int):
             continue
         current = candidates[0] if len(candidates) == 1 else candidates
-    return list(getattr(current, "model_fields", {}))
+    return [field.alias or name for name, field in getattr(current, "model_fields", {}).items()]
 
 
 def _tag_of(model: Any) -> Any:

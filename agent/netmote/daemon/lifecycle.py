@@ -5,7 +5,6 @@ stop:   collectors ─ ingest drained ─ analysis to its checkpoint ─ deliver
 """
 
 import asyncio
-import gc
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from netmote.daemon.deliveries import Deliveries
 from netmote.daemon.discards import Discards
 from netmote.daemon.ingest import Ingest, Observed
 from netmote.daemon.learned import LearnedFile
+from netmote.daemon.memory import settle, trim
 from netmote.daemon.model_health import are_same_bundles, judge_models
 from netmote.daemon.orphans import orphan_facts
 from netmote.daemon.reload import ReloadRefused, changed_parts, needs_start, without_start_only
@@ -169,7 +169,7 @@ class Daemon:
         if interval is not None:
             watchdog = Watchdog(self.notify, {"ingest": self._ingest_turn, "analysis": self._analysis_turn})
             self._start_leg("watchdog", lambda: watchdog.run(interval), Level.FULL)
-        _settle_memory()
+        settle()
         self.notify.ready(self.survey.headline())
         log.info("ready", extra={"sensor": self.sensor, "state_dir": str(self.state_dir), "version": __version__})
 
@@ -372,9 +372,10 @@ class Daemon:
         self.survey.note_store(await self.store.maintain())
         await asyncio.sleep(_MAINTAIN_SECONDS)
         # What came after the start (the SNMP library, learned state) stays as well.
-        gc.freeze()
+        settle()
         while True:
             self.survey.note_store(await self.store.maintain())
+            await asyncio.to_thread(trim)
             await asyncio.sleep(_MAINTAIN_SECONDS)
 
     async def _probe_loop(self) -> None:
@@ -395,12 +396,6 @@ class Daemon:
     def _note_recoveries(self) -> None:
         for recovery in self.store.recoveries:
             log.error("store: %s", recovery, extra={"component": "store"})
-
-
-def _settle_memory() -> None:
-    """Modules and models stay for ever: a full collection that walked them all would hold every thread for 40 ms and more."""
-    gc.collect()
-    gc.freeze()
 
 
 def _first(errors: BaseExceptionGroup[NetmoteError]) -> NetmoteError:

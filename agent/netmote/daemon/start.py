@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from netmote.clock import SystemClock
 from netmote.daemon.config import Config, load_config
 from netmote.daemon.lifecycle import Daemon
+from netmote.daemon.memory import bound_heaps
 from netmote.daemon.state_dir import resolve_state_dir
 from netmote.errors import ConfigError, Problem
 from netmote.telemetry.logging_setup import set_up_logging
@@ -30,6 +31,7 @@ def run_daemon(config_path: Path | None, state_dir: Path | None, log_level: str 
     """Run until a signal ends it. Returns the exit status. Raises ConfigError before anything was opened."""
     # Records name hosts and their habits: no file of ours is for others to read.
     os.umask(0o027)
+    bound_heaps()
 
     def load() -> Config:
         config = Config() if config_path is None else load_config(config_path)

@@ -30,6 +30,8 @@ T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
 
 PAGE_SIZE = 4096
+# Negative: KiB. Rows are appended and read once, so pages are hardly ever asked for again; the default is 2 MB a connection.
+_CACHE_SIZE = -512
 _BUSY_TIMEOUT_SECONDS = 5.0
 
 
@@ -101,6 +103,7 @@ def connect_writer(path: Path, *, synchronous: str, autocheckpoint_pages: int, m
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={synchronous}")
+        connection.execute(f"PRAGMA cache_size={_CACHE_SIZE}")
         connection.execute(f"PRAGMA wal_autocheckpoint={autocheckpoint_pages}")
         connection.execute(f"PRAGMA journal_size_limit={2 * autocheckpoint_pages * PAGE_SIZE}")
         connection.execute("PRAGMA temp_store=MEMORY")
@@ -127,6 +130,7 @@ def connect_reader(path: Path, *, immutable: bool = False) -> sqlite3.Connection
     try:
         connection.text_factory = _tolerant_text
         connection.execute("PRAGMA query_only=ON")
+        connection.execute(f"PRAGMA cache_size={_CACHE_SIZE}")
         connection.execute("PRAGMA trusted_schema=OFF")
     except BaseException:
         connection.close()
