@@ -82,7 +82,10 @@ def _annotation(annotation: Any, metadata: list[Any]) -> str:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
     names = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path"}
-    return names.get(annotation, getattr(annotation, "__name__", str(annotation)).replace("IPv4Network", "network").replace("IPv6Network", "network"))
+    return names.get(
+        annotation,
+        getattr(annotation, "__name__", str(annotation)).replace("IPv4Network", "network").replace("IPv6Network", "network"),
+    )
 
 
 def _default(model: type[BaseModel], name: str, field: FieldInfo) -> str:

@@ -13,7 +13,9 @@ def main() -> int:
     """Run all, or those whose names are given; returns the number that failed."""
     chosen = sys.argv[1:]
     failed = 0
-    print(f"{time.strftime('%Y-%m-%d')}  {_processor()}  Linux {platform.release()}  Python {platform.python_version()}", flush=True)
+    print(
+        f"{time.strftime('%Y-%m-%d')}  {_processor()}  Linux {platform.release()}  Python {platform.python_version()}", flush=True
+    )
     for script in sorted(HERE.glob("bench_*.py")):
         name = script.stem.removeprefix("bench_")
         if chosen and name not in chosen:

@@ -83,7 +83,9 @@ def _measure(directory: Path, sensor: str, peer: str) -> None:
     table = FlowTable(config.max_flows, FlowHash(1)).memory_bytes / 1e6
     ring = 8.0
     beside = resident - table - ring
-    print(f"start to ready        {min(starts):6.2f} s best of 3 (limit 1.5 s, ratio {min(starts) / 1.5:.2f}); median {sorted(starts)[1]:.2f} s")
+    print(
+        f"start to ready        {min(starts):6.2f} s best of 3 (limit 1.5 s, ratio {min(starts) / 1.5:.2f}); median {sorted(starts)[1]:.2f} s"
+    )
     print(f"resident              {resident:6.1f} MB with ring {ring:.0f} MB and flow table {table:.1f} MB")
     print(f"resident beside both  {beside:6.1f} MB (limit 120 MB, ratio {beside / 120:.2f}); {DEVICES} devices, {traffic}")
     p99 = _quantile(metrics, "netmote_window_close_to_commit_seconds", 0.99)
@@ -100,7 +102,16 @@ def _start_to_ready(daemon: DaemonProcess) -> float:
     daemon.state_dir.mkdir(exist_ok=True)
     daemon.write_config()
     with log.open("ab") as stream:
-        command = [sys.executable, "-m", "netmote", "run", "--config", str(daemon.config_path), "--state-dir", str(daemon.state_dir)]
+        command = [
+            sys.executable,
+            "-m",
+            "netmote",
+            "run",
+            "--config",
+            str(daemon.config_path),
+            "--state-dir",
+            str(daemon.state_dir),
+        ]
         began = time.monotonic()
         daemon.process = subprocess.Popen([*daemon.prefix, *command], stdout=stream, stderr=subprocess.STDOUT)
     while daemon.log.count("ready") == before:
@@ -140,7 +151,11 @@ def _resident(daemon: DaemonProcess) -> float:
 
 def _metrics(prefix: list[str], port: int) -> str:
     code = f"import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:{port}/metrics', timeout=10).read().decode())"
-    return wait_for(lambda: subprocess.run([*prefix, sys.executable, "-c", code], check=False, capture_output=True, text=True).stdout, 10, "metrics")
+    return wait_for(
+        lambda: subprocess.run([*prefix, sys.executable, "-c", code], check=False, capture_output=True, text=True).stdout,
+        10,
+        "metrics",
+    )
 
 
 def _value(metrics: str, name: str) -> float:

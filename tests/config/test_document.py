@@ -27,7 +27,9 @@ def test_all_problems_at_once_with_lines() -> None:
 
 def test_problem_inside_a_list_of_kinds() -> None:
     """A mistake in one sink names the sink and its keys, not the machinery of the union."""
-    found = problems_of("sinks:\n  - type: journal\n  - type: webhook\n    name: up\n    url: https://x.example/\n    tokn: env:T\n")
+    found = problems_of(
+        "sinks:\n  - type: journal\n  - type: webhook\n    name: up\n    url: https://x.example/\n    tokn: env:T\n"
+    )
     assert len(found) == 1
     assert found[0].startswith("c.yaml:6: sinks[1].tokn: is not a known key; did you mean 'token'?")
 

@@ -8,7 +8,9 @@ from netmote.alerts.alert import Committed
 class RecordingSink:
     """`answers` are raised one by one, None accepts; when they are used up everything is accepted. `poison` is refused for ever."""
 
-    def __init__(self, name: str = "recording", answers: Sequence[Exception | None] = (), poison: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, name: str = "recording", answers: Sequence[Exception | None] = (), poison: frozenset[int] = frozenset()
+    ) -> None:
         self.name = name
         self.accepted: list[Committed] = []
         self.offered: list[list[int]] = []

@@ -5,7 +5,9 @@ from netmote.records.entity import Entity, EntityKind
 from netmote.scoring.finding import Contributor, Severity
 
 
-def sample_alert(number: int = 1, *, revision: int = 1, state: AlertState = AlertState.FIRING, is_silenced: bool = False) -> Alert:
+def sample_alert(
+    number: int = 1, *, revision: int = 1, state: AlertState = AlertState.FIRING, is_silenced: bool = False
+) -> Alert:
     """One revision; `number` tells alerts apart."""
     start = 1_700_000_000_000_000_000 + number * 10_000_000_000
     return Alert(

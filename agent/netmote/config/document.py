@@ -138,7 +138,9 @@ def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails) -
         allowed = _allowed_keys(model, detail["loc"][:-1])
         near = difflib.get_close_matches(str(detail["loc"][-1]), allowed, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        return document.problem(location, f"is not a known key; {hint}allowed: {', '.join(allowed)}" if allowed else "is not a known key")
+        return document.problem(
+            location, f"is not a known key; {hint}allowed: {', '.join(allowed)}" if allowed else "is not a known key"
+        )
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "missing":
         message = "is missing; it must be set"

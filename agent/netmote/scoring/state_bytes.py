@@ -29,5 +29,5 @@ def unpack(blob: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     except (OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"not a packed state: {type(error).__name__}") from error
     if not isinstance(head, dict):
-        raise ValueError("not a packed state: the head is not an object")  # noqa: TRY004 - one kind of error for damaged bytes
+        raise ValueError("not a packed state: the head is not an object")
     return head, arrays
