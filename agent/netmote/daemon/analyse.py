@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
+import numpy.ma  # np.unique imports it at its first call, which would hold the loop for 13 ms in the middle of the work
 
 from netmote.alerts.alert import Alert, Committed
 from netmote.analysis.analysis import Analysis

@@ -100,7 +100,7 @@ class Deliver:
     async def _offer(self, rows: list[Committed]) -> None:
         """Deliver rows in order; on return each is acknowledged or quarantined. Raises Retryable with the rest untouched."""
         try:
-            await self.sink.deliver(rows)
+            await self._timed(rows)
         except PartialDelivery as error:
             for position, reason in sorted(error.rejected.items()):
                 await self._quarantine(rows[position], reason)
@@ -115,6 +115,13 @@ class Deliver:
             await self._offer(rows[middle:])
         else:
             await self._acknowledge(rows, len(rows))
+
+    async def _timed(self, rows: list[Committed]) -> None:
+        began = self._clock.monotonic()
+        try:
+            await self.sink.deliver(rows)
+        finally:
+            self._metrics.delivery_duration_seconds.observe(self._clock.monotonic() - began, sink=self.sink.name)
 
     async def _acknowledge(self, rows: list[Committed], delivered: int) -> None:
         await self._store.acknowledge(self.sink.name, rows[-1].seq, delivered=delivered)
