@@ -49,7 +49,7 @@ def test_live_and_replay_are_the_same(network: Network, daemon: DaemonProcess, t
     traffic = [line for line in replayed if line["window"] == "traffic" and line["end_ns"] <= last_ns]
     assert [window.hash for window in windows] == [line["hash"] for line in traffic]
     assert sum(batch.loss.received for batch in live) == summary["packets"]
-    assert sum(len(batch.slices) for batch in live) == summary["slices"]
+    assert sum(batch.loss.metered for batch in live) == summary["metered"]
     raised = {(alert.group, str(alert.entity)) for alert in outcome.alerts}
     assert any(group.endswith("scan") for group, _ in raised)
 
