@@ -130,7 +130,6 @@ def connect_reader(path: Path, *, immutable: bool = False) -> sqlite3.Connection
     try:
         connection.text_factory = _tolerant_text
         connection.execute("PRAGMA query_only=ON")
-        connection.execute(f"PRAGMA cache_size={_CACHE_SIZE}")
         connection.execute("PRAGMA trusted_schema=OFF")
     except BaseException:
         connection.close()
