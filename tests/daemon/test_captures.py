@@ -55,7 +55,7 @@ async def test_auto_follows_the_machine(legs: Legs) -> None:
         assert names() == ["named0", "nmx0", "nmx1"]
         legs.clock.advance(301)
         await until(lambda: names() == ["named0", "nmx1"])
-        assert legs.reason("capture:nmx0") is None
+        await until(lambda: legs.reason("capture:nmx0") is None)
         await captured.stop(5.0)
     assert captured.observations == []
     assert not legs.health.reasons
