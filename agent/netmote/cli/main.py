@@ -116,14 +116,17 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _root(
-    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
-) -> None:
-    """netmote: the edge agent of network sensors. It observes, records, scores and alerts, and loses nothing silently."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"netmote {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: bool = typer.Option(False, "--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+) -> None:
+    """netmote: the edge agent of network sensors. It observes, records, scores and alerts, and loses nothing silently."""
 
 
 def run() -> None:
