@@ -238,6 +238,9 @@ FACTS: Mapping[str, tuple[Entity, float, float | None]] = {
     "time_unsynchronised": (ENTITIES["sensor"], 1.0, None),
     "capture_interface_gone": (Entity(EntityKind.INTERFACE, "probe/eth0"), 1.0, None),
     "capture_unavailable": (Entity(EntityKind.INTERFACE, "probe/eth0"), 1.0, None),
+    "degraded_to_rules": (ENTITIES["sensor"], 1.0, None),
+    "degraded_to_collect": (ENTITIES["sensor"], 1.0, None),
+    "degraded_to_ledger": (ENTITIES["sensor"], 1.0, None),
 }
 
 

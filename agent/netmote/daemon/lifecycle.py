@@ -21,6 +21,7 @@ from netmote.daemon.analysis_view import AnalysisView
 from netmote.daemon.collectors import Collectors
 from netmote.daemon.commands import commands
 from netmote.daemon.config import Config
+from netmote.daemon.degradation import LevelWatch
 from netmote.daemon.deliver import Deliver
 from netmote.daemon.deliveries import Deliveries
 from netmote.daemon.discards import Discards
@@ -49,6 +50,7 @@ _ANALYSE_LIMIT = 256
 _STOP_SECONDS = 5.0
 _DELIVER_SECONDS = 3.0
 _MAINTAIN_SECONDS = 60.0
+_LEVEL_SECONDS = 2.0
 _LOOP_PROBE_SECONDS = 0.1
 
 
@@ -159,7 +161,12 @@ class Daemon:
         await self.deliveries.apply(group, self.config.sinks, deadline=_DELIVER_SECONDS)
         self._start_leg("analysis", self._run_analysis, Level.COLLECT)
         self._start_leg("ingest", self.ingest.run, Level.LEDGER)
-        for name, run in (("maintenance", self._maintain), ("survey", self.survey.run), ("loop_probe", self._probe_loop)):
+        for name, run in (
+            ("maintenance", self._maintain),
+            ("survey", self.survey.run),
+            ("loop_probe", self._probe_loop),
+            ("level", self._tell_level),
+        ):
             self._start_leg(name, run, Level.FULL)
         await self._open_control()
         await self._open_page(self.config)
@@ -377,6 +384,15 @@ class Daemon:
             self.survey.note_store(await self.store.maintain())
             await asyncio.to_thread(trim)
             await asyncio.sleep(_MAINTAIN_SECONDS)
+
+    async def _tell_level(self) -> None:
+        """Changes of the level go through ingest like what any collector observes, and so upstream."""
+        watch = LevelWatch(sensor=self.sensor)
+        while True:
+            batch = watch.facts(self.health.level, self.health.reasons, self.clock.now_ns())
+            if batch is not None:
+                self.ingest.put(batch)
+            await asyncio.sleep(_LEVEL_SECONDS)
 
     async def _probe_loop(self) -> None:
         """How late the event loop is: no callback should hold it for more than 10 ms."""

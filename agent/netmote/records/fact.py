@@ -13,6 +13,9 @@ CONDITIONS = (
     "capture_interface_gone",
     "capture_unavailable",
     "time_unsynchronised",
+    "degraded_to_rules",  # the sensor's own ladder: no usable model
+    "degraded_to_collect",  # analysis does not run
+    "degraded_to_ledger",  # telemetry is not stored
 )
 OCCURRENCES = (
     "device_restarted",  # sysUpTime began anew; value: seconds up
