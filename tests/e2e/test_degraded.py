@@ -39,18 +39,22 @@ def test_without_permission_to_capture(daemon: DaemonProcess) -> None:
 
 
 def test_without_a_model_the_level_is_rules(daemon: DaemonProcess) -> None:
-    """No usable model is the level `rules` with its reason, in the exit status too; a bundle again is `full` at a reload."""
+    """No usable model is the level `rules` with its reason, in the exit status and in an alert; a bundle again is `full` at a reload."""
     daemon.config["models"] = {"bundles": []}
     daemon.start()
     answer = daemon.netmote("status")
     assert answer.returncode == 1
     assert "level rules" in answer.stdout
     assert "no usable model" in answer.stdout
+    raised = wait_for(lambda: [a for a in daemon.alerts() if a["group"] == "degraded_to_rules"], 50, "the alert about it")
+    assert "no usable model" in raised[0]["title"]
     daemon.config["models"] = {"bundles": ["builtin"]}
     daemon.write_config()
     daemon.reload()
     assert daemon.netmote("status").returncode == 0
     assert daemon.status()["level"] == "full"
+    states = lambda: [a["state"] for a in daemon.alerts() if a["group"] == "degraded_to_rules"]  # noqa: E731
+    wait_for(lambda: states() == ["resolved"], 20, "its end")
     assert daemon.stop() == 0
 
 
