@@ -25,18 +25,22 @@ def replay(
 
     Example: netmote replay scan.pcapng --json
     """
+    from netmote.analysis.assembly import assemble
     from netmote.cli.replay_output import ReplayOutput
     from netmote.cli.state import config_of
     from netmote.daemon.replay import replay_capture
     from netmote.errors import NetmoteError
 
     settings = config_of(config)
+    analysis = assemble(settings, sensor=settings.sensor_name).analysis
     output = ReplayOutput(json_lines=json_lines, hashes=hashes)
     failed = False
     for capture in captures:
         try:
             with output.progress(capture) as advanced:
-                summary = replay_capture(capture, settings, interface=interface, outcome=output.outcome, advanced=advanced)
+                summary = replay_capture(
+                    capture, settings, analysis, interface=interface, outcome=output.outcome, advanced=advanced
+                )
         except NetmoteError as error:
             failed = True
             output.refused(capture, str(error))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from netmote.analysis.assembly import assemble
+from netmote.analysis.analysis import Analysis
 from netmote.analysis.outcome import Outcome
 from netmote.capture.pcap_file import read_capture
 from netmote.clock import NANOSECONDS_PER_SECOND
@@ -40,13 +40,17 @@ class ReplaySummary:
 def replay_capture(
     capture: Path,
     config: Config,
+    analysis: Analysis,
     *,
     interface: str,
     outcome: Callable[[Outcome], None],
     advanced: Callable[[int], None] = lambda _packets: None,
 ) -> ReplaySummary:
-    """Run one file from a cold state. `outcome` gets every step's result, `advanced` the packets read. Raises for a file that is no capture."""
-    analysis = assemble(config, sensor=config.sensor_name).analysis
+    """Run one file from a cold state: `analysis` is begun anew, so that rules and models are read once for many files.
+
+    `outcome` gets every step's result, `advanced` the packets read. Raises UnreadableCapture for a file that is no capture.
+    """
+    analysis.begin_anew()
     summary = ReplaySummary()
 
     def take(step: Outcome) -> None:
