@@ -22,6 +22,19 @@ def test_rows_are_stable_and_fresh_only_once() -> None:
     assert (len(rows), rows.allocated, a in rows, hosts(4)[3] in rows) == (3, 3, True, False)
 
 
+def test_looking_up_counts_as_nothing() -> None:
+    """Rows of many at once, ABSENT for strangers; who was only looked up still gives way first."""
+    rows = EntityRows(capacity=2)
+    a, b, c = hosts(3)
+    rows.assign([a])
+    rows.assign([b])
+    assert rows.find_all([c, a, b]).tolist() == [ABSENT, rows.find(a), rows.find(b)]
+    assert rows.find_all([]).shape == (0,)
+    rows.find_all([a])
+    rows.assign([c])
+    assert a not in rows
+
+
 def test_the_longest_unseen_gives_way() -> None:
     """With the table full, the entity seen longest ago loses its row to the new one, and that is counted."""
     rows = EntityRows(capacity=2)

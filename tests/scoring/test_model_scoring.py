@@ -7,6 +7,7 @@ import pytest
 from feature_vectors import SMALL, hosts, vectors
 
 from netmote.records.entity import Entity, EntityKind
+from netmote.scoring.baseline import RELEARN_AFTER
 from netmote.scoring.config import ScoringConfig
 from netmote.scoring.finding import Contributor, Finding, Severity
 from netmote.scoring.interface_residual import InterfaceResidual
@@ -160,6 +161,17 @@ def test_windows_with_a_rule_finding_train_nothing() -> None:
         scoring.evaluate(vectors([WILD, USUAL], step=400 + step), [_rule()])
     (found,) = scoring.evaluate(vectors([WILD, USUAL], step=500))[1]
     assert found.contributors[0].baseline == pytest.approx(3.0, rel=0.05)
+
+
+def test_only_a_rule_that_compares_with_the_baseline_can_renew_it() -> None:
+    """A day of deviation is a new normal: then the usual value is unknown. A day of another rule's finding changes nothing."""
+    compared = _rule(contributors=(Contributor("uniq_dst", "{address}", 300.0, baseline=3.0, sigma=9.0),))
+    window = vectors([WILD, USUAL], step=400)
+    for finding, is_known in ((_rule(), True), (compared, False)):
+        scoring = _learnt(windows=40)
+        for _ in range(RELEARN_AFTER):
+            scoring.evaluate(window, [finding])
+        assert scoring.usual(window).known.all(axis=1).tolist() == [is_known, True]
 
 
 def test_the_budget_is_shared_among_entities_and_detectors() -> None:

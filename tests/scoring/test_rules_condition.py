@@ -17,10 +17,10 @@ from netmote.scoring.rules.condition import (
     NotOf,
     PortValue,
     RatioValue,
-    Usual,
     WindowValue,
     comparisons,
 )
+from netmote.scoring.usual import Usual
 from netmote.windows.schema import Feature, FeatureSchema
 from netmote.windows.vector import FlowEvidence, VectorBatch, WindowEvidence
 
@@ -101,12 +101,27 @@ def test_a_baseline_is_asked_only_where_there_is_one():
     node = Comparison(FeatureValue("a", "1", 0), above=1, sigma=3)
     vectors = batch([[10, 0, 0], [10, 0, 0], [10, 0, 0], [0.5, 0, 0]])
     assert evaluate(node, vectors) == [UNKNOWN, UNKNOWN, UNKNOWN, FALSE]
-    usual = Usual(
-        center=np.array([[1.0, 0, 0], [9.0, 0, 0], [1.0, 0, 0], [0.0, 0, 0]]),
-        sigma=np.array([[1.0, 0, 0], [1.0, 0, 0], [0.0, 0, 0], [0.01, 0, 0]]),
-        known=np.ones((4, 3), bool),
-    )
-    assert evaluate(node, vectors, usual=usual) == [TRUE, FALSE, UNKNOWN, FALSE]
+    deviation = np.array([[9.0, 0, 0], [1.0, 0, 0], [np.nan, 0, 0], [50.0, 0, 0]])
+    usual = Usual(np.where(np.isnan(deviation), np.nan, 1.0), deviation, ~np.isnan(deviation))
+    assert evaluate(node, vectors, baselines=lambda _: usual) == [TRUE, FALSE, UNKNOWN, FALSE]
+    assert evaluate(NotOf(node), vectors, baselines=lambda _: usual) == [FALSE, TRUE, UNKNOWN, TRUE]
+
+
+def test_baselines_are_asked_once_a_window_and_only_where_wanted():
+    """Conditions without a distance never ask; several with one share the answer."""
+    asked = []
+
+    def baselines(vectors):
+        asked.append(vectors)
+        shape = vectors.values.shape
+        return Usual(np.zeros(shape), np.ones(shape), np.ones(shape, bool))
+
+    vectors = batch([[1, 1, 1]])
+    evaluate(AllOf((A, B, C)), vectors, baselines=baselines)
+    assert asked == []
+    far = tuple(Comparison(FeatureValue(name, "1", column), sigma=0.5) for column, name in enumerate("abc"))
+    assert evaluate(AllOf(far), vectors, baselines=baselines) == [TRUE]
+    assert asked == [vectors]
 
 
 def test_evidence_is_gathered_only_for_entities_of_which_all_else_holds():

@@ -106,6 +106,8 @@ def test_every_problem_of_every_file_is_told_at_once_with_its_line(tmp_path):
         ("when: {feature: syn_ps, below: 3, clear_below: 2}", 6, "'clear_below' needs 'above'"),
         ("when: {feature: syn_ps, above: 3, clear_above: 2}", 6, "'clear_above' needs 'below'"),
         ("when: {ratio: [syn_ps, fin_ps], above_baseline_sigma: 3}", 6, "there is no baseline of a ratio"),
+        ("when: {feature: loss_ratio, above_baseline_sigma: 3}", 6, "there is no baseline of 'loss_ratio'"),
+        ("when: {feature: syn_ps, above_baseline_sigma: 0}", 6, "greater than 0"),
         ("when: {ratio: [syn_ps, fin_p], above: 3}", 6, "'fin_p' is not a feature of traffic; did you mean fin_ps"),
         ("when: {brief_slices_on_ports: [70000], above: 3}", 6, "70000 is not a port; allowed: 0 to 65535"),
         ("fact: clock_step\n    when: {feature: syn_ps, above: 1}", 2, "'fact' and 'per_value' need 'over: fact'"),
@@ -133,6 +135,7 @@ def test_each_mistake_is_told_at_its_line(tmp_path, change, line, part):
         ("fact: clock_step\n    for: 5s", "'clock_step' happens once, so 'for' cannot be satisfied"),
         ("fact: interface_down\n    per_value: true", "is a condition: its value only says whether it holds"),
         ("fact: clock_step\n    when: {feature: syn_ps, above: 1}", "'syn_ps' is not a feature of fact; allowed: value"),
+        ("fact: clock_step\n    when: {feature: value, above_baseline_sigma: 3}", "there is no baseline of 'value'"),
         ("fact: new_listener\n    exempt: [99999]", "99999 is not a port; allowed: 1 to 65535"),
     ],
 )

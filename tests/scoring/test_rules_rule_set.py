@@ -7,8 +7,8 @@ import pytest
 
 from netmote.records.entity import Entity, EntityKind
 from netmote.records.fact import Fact, FactBatch
-from netmote.scoring.rules.condition import Usual
 from netmote.scoring.rules.rule_set import RuleSet
+from netmote.scoring.usual import Usual
 from netmote.windows.schemas import HOP_NS, SENSOR, TRAFFIC, WINDOW_NS
 from netmote.windows.vector import VectorBatch
 
@@ -104,12 +104,14 @@ def test_a_baseline_turns_into_a_contributor_with_its_distance(tmp_path):
     window = windows(TRAFFIC, {host(1): {"syn_ps": 12.0}, host(2): {"syn_ps": 12.0}})
     assert rules.evaluate(window) == ()
     shape = window.values.shape
-    center = np.full(shape, 2.0)
-    center[1] = 11.0
-    (finding,) = rules.evaluate(window, usual=Usual(center, np.ones(shape), np.ones(shape, bool)))
+    centre, deviation = np.full(shape, 2.0), np.full(shape, 10.0)
+    deviation[1] = 1.0
+    (finding,) = rules.evaluate(window, usual=lambda _: Usual(centre, deviation, np.ones(shape, bool)))
     assert finding.entity == host(1)
     (syn,) = finding.contributors
     assert (syn.value, syn.baseline, syn.sigma, syn.threshold) == (12.0, 2.0, 10.0, None)
+    (finding,) = rules.evaluate(window, usual=lambda _: Usual(centre, deviation * 1e4, deviation > 5))
+    assert finding.contributors[0].sigma == 999.0
 
 
 def test_exempt_addresses_networks_and_entities_are_not_looked_at(tmp_path):

@@ -147,7 +147,9 @@ class Analysis:
         scores: list[ScoreBatch] = []
         alerts: list[Alert] = []
         for window in vectors:
-            ruled = self.rules.evaluate(window, evidence=partial(self.windows.evidence, end_ns=window.end_ns))
+            # Rules compare with the baselines of before: scoring, which comes after, learns this window.
+            evidence = partial(self.windows.evidence, end_ns=window.end_ns)
+            ruled = self.rules.evaluate(window, usual=self.scoring.usual, evidence=evidence)
             batch_scores, findings = self.scoring.evaluate(window, ruled)
             scores.extend(batch_scores)
             alerts.extend(self._announce(window.end_ns, findings))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from netmote.records.entity import Entity
 from netmote.scoring.entity_rows import ABSENT, EntityRows
 from netmote.scoring.state_bytes import pack, unpack
+from netmote.scoring.usual import Usual
 from netmote.windows.schema import FeatureSchema
 from netmote.windows.vector import VectorBatch
 
@@ -22,6 +23,8 @@ KNOWN_FROM = 30
 MEMORY = 360
 # Residuals count as at most this many spreads once the spread is known, so one wild window moves it little.
 WINSOR = 3.0
+# So many windows on end in which a rule finds an entity unlike itself are a new normal (24 h at a hop of 10 s, as in calibration).
+RELEARN_AFTER = 8_640
 # Least spread in log1p space: a change of 5 % is never a deviation, however steady the entity was.
 LEAST_SPREAD = 0.05
 
@@ -43,12 +46,14 @@ class Baseline:
     at 3 spreads from the ninth window on. State is (entities, features) float64 three times.
     """
 
-    def __init__(self, schema: FeatureSchema, *, max_entities: int = 1_000) -> None:
+    def __init__(self, schema: FeatureSchema, *, max_entities: int = 1_000, relearn_after: int = RELEARN_AFTER) -> None:
         self.schema = schema
+        self._relearn_after = relearn_after
         self._rows = EntityRows(capacity=max_entities)
         self._centre = np.zeros((0, len(schema)))
         self._variance = np.zeros((0, len(schema)))
         self._count = np.zeros((0, len(schema)), np.int32)
+        self._deviating = np.zeros(0, np.int32)  # windows on end in which a rule found the entity unlike itself
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -65,7 +70,7 @@ class Baseline:
             return
         rows, fresh = self._rows.assign([vectors.entities[position] for position in positions])
         self._grow()
-        self._centre[fresh], self._variance[fresh], self._count[fresh] = 0.0, 0.0, 0
+        self._centre[fresh], self._variance[fresh], self._count[fresh], self._deviating[fresh] = 0.0, 0.0, 0, 0
         kept = rows != ABSENT
         rows, positions = rows[kept], positions[kept]
         present = vectors.present[positions]
@@ -80,6 +85,34 @@ class Baseline:
         self._variance[rows] = np.where(present, variance, self._variance[rows])
         self._count[rows] = count
 
+    def renew(self, vectors: VectorBatch, deviating: NDArray[np.bool_]) -> None:
+        """Begin anew with entities that rules found unlike themselves, (entities,), for `relearn_after` windows on end.
+
+        Such windows are never learnt, so a change that stays would else be unlike the entity for ever.
+        """
+        rows = self._rows.find_all(vectors.entities)
+        held = rows != ABSENT
+        rows, deviating = rows[held], deviating[held]
+        self._deviating[rows] = np.where(deviating, self._deviating[rows] + 1, 0)
+        over = rows[self._deviating[rows] >= self._relearn_after]
+        self._count[over], self._deviating[over] = 0, 0
+
+    def usual(self, vectors: VectorBatch) -> Usual:
+        """What is usual for every entity of a window, and how far off it lies. Counts nobody as seen, learns nothing.
+
+        Raises ValueError for another schema.
+        """
+        self._require(vectors.schema)
+        rows = self._rows.find_all(vectors.entities)
+        held = np.flatnonzero(rows != ABSENT)
+        if len(held) == len(rows):
+            centre, deviation = self._compare(rows, vectors.values)
+        else:
+            centre, deviation = np.full(vectors.values.shape, np.nan), np.full(vectors.values.shape, np.nan)
+            centre[held], deviation[held] = self._compare(rows[held], vectors.values[held])
+        deviation[~vectors.present] = np.nan
+        return Usual(centre, deviation, ~np.isnan(deviation))
+
     def explain(
         self, schema: FeatureSchema, entity: Entity, values: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -87,15 +120,12 @@ class Baseline:
 
         NaN where fewer than `KNOWN_FROM` windows are known. Raises ValueError for another schema.
         """
-        if schema.hash != self.schema.hash:
-            raise ValueError(f"baseline of schema {self.schema.name} asked about {schema.name}")
+        self._require(schema)
         row = self._rows.find(entity)
         if row is None:
             return np.full(len(schema), np.nan), np.full(len(schema), np.nan)
-        known = self._count[row] >= KNOWN_FROM
-        spread = np.maximum(np.sqrt(self._variance[row]), LEAST_SPREAD)
-        sigma = (to_log(values) - self._centre[row]) / spread
-        return np.where(known, from_log(self._centre[row]), np.nan), np.where(known, sigma, np.nan)
+        usual, sigma = self._compare(np.array([row]), values[None, :])
+        return usual[0], sigma[0]
 
     def forget(self, entity: Entity) -> None:
         """Begin anew with this entity."""
@@ -112,6 +142,7 @@ class Baseline:
                 "centre": self._centre[rows],
                 "variance": self._variance[rows],
                 "count": self._count[rows],
+                "deviating": self._deviating[rows],
             },
         )
 
@@ -123,9 +154,26 @@ class Baseline:
         entities = [Entity.parse(name) for name in head["entities"]]
         shape = (len(entities), len(self.schema))
         centre, variance, count = (_shaped(arrays, name, shape) for name in ("centre", "variance", "count"))
+        # States written before there was such a count have none.
+        deviating = _shaped(arrays, "deviating", shape[:1]) if "deviating" in arrays else np.zeros(len(entities))
         self._rows.refill(entities)
         self._centre, self._variance = centre.astype(np.float64), variance.astype(np.float64)
-        self._count = count.astype(np.int32)
+        self._count, self._deviating = count.astype(np.int32), deviating.astype(np.int32)
+
+    def _require(self, schema: FeatureSchema) -> None:
+        if schema.hash != self.schema.hash:
+            raise ValueError(f"baseline of schema {self.schema.name} asked about {schema.name}")
+
+    def _compare(self, rows: NDArray[np.intp], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(Usual value, spreads off), both (rows, features), NaN where not known."""
+        # In place, because this is asked about whole windows; NaN passes through.
+        centre, spread = self._centre[rows], self._variance[rows]
+        centre[self._count[rows] < KNOWN_FROM] = np.nan
+        np.maximum(np.sqrt(spread, out=spread), LEAST_SPREAD, out=spread)
+        sigma = to_log(values)
+        sigma -= centre
+        sigma /= spread
+        return from_log(centre), sigma
 
     def _grow(self) -> None:
         missing = self._rows.allocated - len(self._centre)
@@ -135,6 +183,7 @@ class Baseline:
             self._centre = np.concatenate([self._centre, blank])
             self._variance = np.concatenate([self._variance, blank])
             self._count = np.concatenate([self._count, blank.astype(np.int32)])
+            self._deviating = np.concatenate([self._deviating, np.zeros(room, np.int32)])
 
 
 def _shaped(arrays: dict[str, NDArray[Any]], name: str, shape: Sequence[int]) -> NDArray[Any]:

@@ -108,7 +108,7 @@ class Calibration:
 
     def armed(self, entities: Sequence[Entity]) -> NDArray[np.bool_]:
         """Which entities are armed, (entities,)."""
-        rows = np.fromiter((ABSENT if (row := self._rows.find(e)) is None else row for e in entities), np.intp, len(entities))
+        rows = self._rows.find_all(entities)
         ready = np.zeros(len(rows), bool)
         ready[rows != ABSENT] = self._total[rows[rows != ABSENT]] >= self._armed_from
         return ready

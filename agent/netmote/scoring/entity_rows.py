@@ -48,6 +48,10 @@ class EntityRows:
         """Its row, without counting as seen."""
         return self._row.get(entity)
 
+    def find_all(self, entities: Sequence[Entity]) -> NDArray[np.intp]:
+        """The row of each, ABSENT for whoever has none, without counting as seen."""
+        return np.fromiter((self._row.get(entity, ABSENT) for entity in entities), np.intp, count=len(entities))
+
     def forget(self, entity: Entity) -> int | None:
         """Free its row; returns the row that was freed."""
         row = self._row.pop(entity, None)

@@ -24,6 +24,7 @@ from netmote.scoring.deviation import contributors, enriched, sentence
 from netmote.scoring.finding import Finding, ScoreBatch, Severity
 from netmote.scoring.state_bytes import pack, unpack
 from netmote.scoring.stateful_detector import StatefulDetector
+from netmote.scoring.usual import Usual
 from netmote.windows.vector import Quality, VectorBatch
 
 KEEP_FIRING_NS = 60 * NANOSECONDS_PER_SECOND
@@ -89,6 +90,10 @@ class ModelScoring:
             windows += self._calibrations[name].counts()[Readiness.ARMED] * per_day
         return fusion.alpha(self._config.alerts_per_day, max(windows, 1.0))
 
+    def usual(self, vectors: VectorBatch) -> Usual:
+        """What is usual for each entity of a window. Before `evaluate` of that window: as known from the windows before it."""
+        return self._baseline_of(vectors).usual(vectors)
+
     def evaluate(
         self, vectors: VectorBatch, rule_findings: Sequence[Finding] = ()
     ) -> tuple[tuple[ScoreBatch, ...], tuple[Finding, ...]]:
@@ -101,7 +106,13 @@ class ModelScoring:
         """
         position = {entity: index for index, entity in enumerate(vectors.entities)}
         ruled = np.zeros(len(vectors.entities), bool)
-        ruled[[position[finding.entity] for finding in rule_findings if finding.entity in position]] = True
+        deviating = ruled.copy()
+        for finding in rule_findings:
+            index = position.get(finding.entity)
+            if index is not None:
+                ruled[index] = True
+                # Only a rule that compared with the baseline gives a distance by itself.
+                deviating[index] |= any(told.sigma is not None for told in finding.contributors)
         good = vectors.quality == Quality.GOOD
         baseline = self._baseline_of(vectors)
         limit = self.alpha
@@ -124,6 +135,7 @@ class ModelScoring:
             model_findings.extend(self._finding(vectors, int(i), float(fused[i]), name, answer) for i in suspects)
         found = tuple(self._fused(finding, position, models, vectors, limit) for finding in rule_findings)
         baseline.learn(vectors, good & ~ruled & ~(10.0**-models <= EXCLUSION))
+        baseline.renew(vectors, deviating)
         return tuple(scores), found + tuple(model_findings)
 
     def accept(self, entity: Entity) -> None:

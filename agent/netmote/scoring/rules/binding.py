@@ -133,6 +133,9 @@ class _Binder:
             self._report((*at, "clear_below"), f"{clear_below:g} is greater than 'above' ({above:g}); it must be at most that")
         if below is not None and clear_above is not None and clear_above < below:
             self._report((*at, "clear_above"), f"{clear_above:g} is less than 'below' ({below:g}); it must be at least that")
+        if condition.above_baseline_sigma is not None and (self._schema.name == "fact" or isinstance(value, WindowValue)):
+            message = f"there is no baseline of {value.name!r}; 'above_baseline_sigma' compares a feature of a window"
+            self._report((*at, "above_baseline_sigma"), message)
         return Comparison(value, above, below, clear_below, clear_above, condition.above_baseline_sigma)
 
     def number(self, written: Threshold, unit: str, at: Location) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netmote.records.entity import Entity
+from netmote.scoring.usual import Usual
 from netmote.windows.vector import VectorBatch, WindowEvidence
 
 Floats = NDArray[np.float64]
@@ -21,22 +22,18 @@ Mask = NDArray[np.bool_]
 LASTING_SLICES = 4
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Usual:
-    """What is usual for each entity of a batch, in the units of its features; same shape as its values."""
-
-    center: Floats
-    sigma: Floats  # robust standard deviation; not known where it is not above 0
-    known: Mask
-
-
 @dataclass(frozen=True, eq=False)
 class Frame:
     """What a condition may look at: the windows, and what is known beside them."""
 
     vectors: VectorBatch
-    usual: Usual | None = None
+    baselines: Callable[[VectorBatch], Usual] | None = None
     evidence: Callable[[Entity], WindowEvidence] | None = None
+
+    @cached_property
+    def usual(self) -> Usual | None:
+        """What is usual, asked for once and only when a condition wants it."""
+        return None if self.baselines is None else self.baselines(self.vectors)
 
     @cached_property
     def _evidence_of(self) -> dict[int, WindowEvidence]:
@@ -156,22 +153,17 @@ class Comparison:
             down = values < self.below
             holds &= down if self.clear_above is None else down | (raised & (values <= self.clear_above))
         if self.sigma is not None:
-            distance, has_baseline = self._sigma(frame)
+            deviation, has_baseline = self._deviation(frame)
             # Where another limit fails already, the answer is false whatever the baseline.
             known = known & (has_baseline | ~holds)
-            holds &= has_baseline & (distance > self.sigma)
+            holds &= has_baseline & (deviation > self.sigma)
         return Truth(holds, known)
 
-    def _sigma(self, frame: Frame) -> tuple[Floats, Mask]:
-        values = frame.vectors.values
+    def _deviation(self, frame: Frame) -> tuple[Floats, Mask]:
+        rows = len(frame.vectors.values)
         if frame.usual is None or not isinstance(self.value, FeatureValue):
-            return np.zeros(len(values)), np.zeros(len(values), bool)
-        column = self.value.column
-        center, sigma = frame.usual.center[:, column], frame.usual.sigma[:, column]
-        has_baseline = frame.usual.known[:, column] & (sigma > 0)
-        distance = np.zeros(len(values))
-        np.divide(values[:, column] - center, sigma, out=distance, where=has_baseline)
-        return distance, has_baseline
+            return np.zeros(rows), np.zeros(rows, bool)
+        return frame.usual.deviation[:, self.value.column], frame.usual.known[:, self.value.column]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,13 @@ import numpy as np
 
 from netmote.records.entity import Entity
 from netmote.records.fact import CONDITIONS, Fact, FactBatch
+from netmote.scoring.deviation import MOST_SIGMA
 from netmote.scoring.finding import Cleared, Contributor, Finding, Severity
 from netmote.scoring.rules.binding import BoundRule, fact_schema
-from netmote.scoring.rules.condition import Comparison, FeatureValue, Frame, Mask, Usual, comparisons
+from netmote.scoring.rules.condition import Comparison, FeatureValue, Frame, Mask, comparisons
 from netmote.scoring.rules.document import Rule
 from netmote.scoring.rules.loader import load_rules
+from netmote.scoring.usual import Usual
 from netmote.windows.vector import Quality, VectorBatch, WindowEvidence
 
 # Surprise of every finding of a rule, -log10 p: certain enough to stand above any threshold of a model (one false window in
@@ -59,13 +61,13 @@ class RuleSet:
         self,
         vectors: VectorBatch,
         *,
-        usual: Usual | None = None,
+        usual: Callable[[VectorBatch], Usual] | None = None,
         evidence: Callable[[Entity], WindowEvidence] | None = None,
     ) -> tuple[Finding, ...]:
         """What the rules over this schema find in one window, in canonical order (entity, then rule as loaded).
 
-        `usual` is what baselines know of these entities; `evidence` gives the busiest ports of an entity's window. Conditions on
-        what is not given are not known, and do not hold.
+        `usual` tells what baselines knew before this window, and is asked only where a rule compares with them; `evidence` gives
+        the busiest ports of an entity's window. Conditions on what is not given are not known, and do not hold.
         """
         if not vectors.entities:
             return ()
@@ -242,11 +244,10 @@ def _finding(bound: BoundRule, vectors: VectorBatch, row: int, contributors: tup
 
 def _contributor(part: Comparison, value: float, frame: Frame, row: int) -> Contributor:
     baseline = sigma = None
-    usual = frame.usual
-    if usual is not None and isinstance(part.value, FeatureValue) and usual.known[row, part.value.column]:
-        baseline = float(usual.center[row, part.value.column])
-        spread = float(usual.sigma[row, part.value.column])
-        sigma = (value - baseline) / spread if spread > 0 else None
+    # What was usual is told here only where the rule asked for it; scoring adds it to the others.
+    if part.sigma is not None and isinstance(part.value, FeatureValue) and frame.usual is not None:
+        baseline = float(frame.usual.centre[row, part.value.column])
+        sigma = float(min(frame.usual.deviation[row, part.value.column], MOST_SIGMA))
     threshold = part.above if part.above is not None else part.below
     return Contributor(part.value.name, part.value.unit, value, baseline, sigma, threshold)
 
