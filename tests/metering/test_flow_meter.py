@@ -234,12 +234,13 @@ def test_a_flood_neither_grows_memory_nor_blinds_flows_that_were_there(when_full
     assert found.memory_bytes == allocated
 
 
-def test_the_table_is_small_and_allocated_once() -> None:
-    """Under 30 MB per 100,000 flows, before and after."""
-    found = meter(max_flows=100_000)
+@pytest.mark.parametrize("max_flows", [1, 4096, 100_000, 131_073])
+def test_the_table_is_small_and_allocated_once(max_flows: int) -> None:
+    """At most 22 MB per 100,000 flows whatever the number of flows, before and after."""
+    found = meter(max_flows=max_flows)
     before = found.memory_bytes
     found.meter(flood(65_536, 1))
-    assert found.memory_bytes == before < 30_000_000
+    assert found.memory_bytes == before <= max_flows * 220
 
 
 def test_rows_are_found_after_many_deletions() -> None:

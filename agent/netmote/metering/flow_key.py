@@ -6,7 +6,7 @@ yields time order inside a flow. Groups are then checked against the exact keys;
 takes the hash's place, so a collision costs time and never merges flows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,33 +16,40 @@ from netmote.capture.packets import PacketColumns
 MOST_PACKETS = 65_536  # a position has 16 bits
 _HASH_BITS = np.uint64(0xFFFF_FFFF_FFFE_0000)
 _POSITION = np.uint64(0xFFFF)
+IS_SIX = np.uint64(0x200)  # of `flow_class`: version 6
+NO_SIX = np.zeros((3, 0), "u8")
+NO_SIX.flags.writeable = False
 _NUMBERS = np.arange(MOST_PACKETS, dtype="u8")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Keys:
-    """The flow key of each packet. IPv4 is exact in `low` and `high`; IPv6 in `six_exact`, for which `low` and `high` are hashes."""
+    """The flow key of each packet, exact. An IPv4 endpoint is one word; of IPv6, `low` and `high` are the lower endpoint's address."""
 
     hash: NDArray[np.uint64]  # (n,)
-    low: NDArray[np.uint64]  # (n,) word of the lower endpoint
-    high: NDArray[np.uint64]  # (n,)
+    low: NDArray[np.uint64]  # (n,) word of the lower endpoint; IPv6: the upper half of its address
+    high: NDArray[np.uint64]  # (n,) word of the higher endpoint; IPv6: the lower half of the lower endpoint's address
     flow_class: NDArray[np.uint64]  # (n,) as in PacketColumns
     is_reversed: NDArray[np.bool_]  # (n,) the source is the higher endpoint
     six_position: NDArray[np.int64]  # (m,) packets that are IPv6
-    six_exact: NDArray[np.uint64]  # (m, 5) lower address, higher address, ports
+    six_far: NDArray[np.uint64]  # (3, m) the higher endpoint's address, and the ports: lower endpoint's | higher's << 16
+    six_row: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, "i8"))  # (n,) which of the m; of IPv4 packets nothing
 
     def at(self, position: NDArray[np.int64]) -> "Keys":
         """The keys of some packets."""
-        six = np.flatnonzero((self.flow_class[position] & np.uint64(0x200)) != 0)
-        where = np.searchsorted(self.six_position, position[six])
+        flow_class = self.flow_class.take(position)
+        six = np.flatnonzero(flow_class & IS_SIX) if len(self.six_position) else self.six_position
+        row = np.empty(len(position) if len(six) else 0, "i8")
+        row[six] = np.arange(len(six))
         return Keys(
-            self.hash[position],
-            self.low[position],
-            self.high[position],
-            self.flow_class[position],
-            self.is_reversed[position],
+            self.hash.take(position),
+            self.low.take(position),
+            self.high.take(position),
+            flow_class,
+            self.is_reversed.take(position),
             six,
-            self.six_exact[where],
+            self.six_far.take(self.six_row[position[six]], axis=1) if len(six) else NO_SIX,
+            row,
         )
 
 
@@ -53,8 +60,23 @@ class FlowHash:
         odd = np.random.default_rng(seed).integers(0, 2**63, 7, "u8") * np.uint64(2) + np.uint64(1)
         self._odd = tuple(odd)
 
+    def of(
+        self,
+        low: NDArray[np.uint64],
+        high: NDArray[np.uint64],
+        flow_class: NDArray[np.uint64],
+        six: NDArray[np.int64],
+        far: NDArray[np.uint64],
+    ) -> NDArray[np.uint64]:
+        """64 well-mixed bits of each key; `six` are the positions that are IPv6, `far` as `Keys.six_far`."""
+        mixed = self.mix(low, high, flow_class)
+        if len(six):
+            near = self._fold(low.take(six), high.take(six), far[2] & np.uint64(0xFFFF))
+            mixed[six] = self.mix(near, self._fold(far[0], far[1], far[2] >> np.uint64(16)), flow_class.take(six))
+        return mixed
+
     def mix(self, low: NDArray[np.uint64], high: NDArray[np.uint64], flow_class: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """64 well-mixed bits of a key."""
+        """64 well-mixed bits of three words."""
         first, second, third, fourth = self._odd[:4]
         mixed: NDArray[np.uint64] = low * first
         mixed ^= mixed >> np.uint64(32)
@@ -78,31 +100,38 @@ class FlowHash:
 
     def keys(self, packets: PacketColumns) -> Keys:
         """The key of every packet of a block."""
-        source, destination = packets.source_word, packets.destination_word
+        source, destination, flow_class = packets.source_word, packets.destination_word, packets.flow_class
         is_reversed = source > destination
         low, high = np.minimum(source, destination), np.maximum(source, destination)
-        six = packets.six_position
-        exact = np.zeros((len(six), 5), "u8")
+        six, far = packets.six_position, NO_SIX
+        row = np.empty(len(low) if len(six) else 0, "i8")
         if len(six):
-            exact, low[six], high[six], is_reversed[six] = self._six(packets.six_address, source[six], destination[six])
-        return Keys(self.mix(low, high, packets.flow_class), low, high, packets.flow_class, is_reversed, six, exact)
+            near, far, is_reversed[six] = _six(packets.six_address, source.take(six), destination.take(six))
+            low[six], high[six] = near
+            row[six] = np.arange(len(six))
+        return Keys(self.of(low, high, flow_class, six, far), low, high, flow_class, is_reversed, six, far, row)
 
-    def _six(
-        self, address: NDArray[np.uint64], source_port: NDArray[np.uint64], destination_port: NDArray[np.uint64]
-    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64], NDArray[np.bool_]]:
-        """Exact keys, folded words and directions of IPv6 packets: endpoints in the order of address, then port."""
-        from_upper, from_lower, to_upper, to_lower = address.T
-        is_reversed = (from_upper > to_upper) | (
-            (from_upper == to_upper) & ((from_lower > to_lower) | ((from_lower == to_lower) & (source_port > destination_port)))
-        )
-        exact = np.empty((len(address), 5), "u8")
-        exact[:, :4] = np.where(is_reversed[:, None], address[:, [2, 3, 0, 1]], address)
-        low_port = np.where(is_reversed, destination_port, source_port)
-        high_port = np.where(is_reversed, source_port, destination_port)
-        exact[:, 4] = low_port | (high_port << np.uint64(16))
-        low = self._fold(exact[:, 0], exact[:, 1], low_port)
-        high = self._fold(exact[:, 2], exact[:, 3], high_port)
-        return exact, low, high, is_reversed
+
+def _six(
+    address: NDArray[np.uint64], source_port: NDArray[np.uint64], destination_port: NDArray[np.uint64]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.bool_]]:
+    """The lower endpoint's address, the far words and the direction of IPv6 packets: endpoints in the order of address, then port."""
+    from_upper, from_lower, to_upper, to_lower = address.T.copy()
+    is_reversed = from_lower > to_lower
+    tied = from_lower == to_lower
+    if tied.any():
+        is_reversed |= tied & (source_port > destination_port)
+    is_reversed = (from_upper > to_upper) | ((from_upper == to_upper) & is_reversed)
+    swapped = np.zeros(len(address), "u8")
+    swapped -= is_reversed  # all bits, where the source is the higher endpoint
+    near, far = np.empty((2, len(address)), "u8"), np.empty((3, len(address)), "u8")
+    for number, (source, destination) in enumerate(((from_upper, to_upper), (from_lower, to_lower))):
+        change = (source ^ destination) & swapped
+        np.bitwise_xor(source, change, out=near[number])
+        np.bitwise_xor(destination, change, out=far[number])
+    change = (source_port ^ destination_port) & swapped
+    np.bitwise_or(source_port ^ change, (destination_port ^ change) << np.uint64(16), out=far[2])
+    return near, far, is_reversed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,27 +195,29 @@ def _bounds(
 
 def _is_exact(keys: Keys, order: NDArray[np.int64], begins_flow: NDArray[np.bool_]) -> bool:
     """Whether neighbours that share a flow's hash bits really share its key."""
-    differs = np.zeros(len(order) - 1, "?")
-    for column in (keys.low, keys.high, keys.flow_class):
-        ordered = column[order]
+    flow_class = keys.flow_class.take(order)
+    differs = flow_class[1:] != flow_class[:-1]
+    for column in (keys.low, keys.high):
+        ordered = column.take(order)
         differs |= ordered[1:] != ordered[:-1]
-    if (differs & ~begins_flow[1:]).any():
+    if (differs > begins_flow[1:]).any():
         return False
     if not len(keys.six_position):
         return True
-    row = np.full(len(order), -1, "i8")
-    row[keys.six_position] = np.arange(len(keys.six_position))
-    row = row[order]
-    place = np.flatnonzero(row >= 0)  # neighbours of one flow are neighbours among these too
-    exact = keys.six_exact[row[place]]
-    return not ((exact[1:] != exact[:-1]).any(axis=1) & ~begins_flow[place[1:]]).any()
+    place = np.flatnonzero(flow_class & IS_SIX)  # neighbours of one flow are neighbours among these too
+    row = keys.six_row.take(order.take(place))
+    differs = np.zeros(len(place) - 1, "?")
+    for column in keys.six_far:
+        ordered = column.take(row)
+        differs |= ordered[1:] != ordered[:-1]
+    return not (differs > begins_flow.take(place[1:])).any()
 
 
 def _group_exactly(keys: Keys) -> Grouping:
     """The same grouping by the keys themselves: slower, and right whatever the hash does."""
-    exact = np.zeros((len(keys.low), 5), "u8")
-    exact[keys.six_position] = keys.six_exact
-    columns = [*exact.T, keys.low, keys.high, keys.flow_class]
+    far = np.zeros((3, len(keys.low)), "u8")
+    far[:, keys.six_position] = keys.six_far
+    columns = [*far, keys.low, keys.high, keys.flow_class]
     order = np.lexsort((keys.is_reversed, *columns))  # stable: capture order inside a half
     begins_flow = np.ones(len(order), "?")
     begins_flow[1:] = False

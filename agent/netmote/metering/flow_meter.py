@@ -219,41 +219,46 @@ class FlowMeter:
             new = new[: self._table.free]
         if len(new):
             row[new] = self._begin(packets, keys.at(first[new]), slot[new], first[new])
-        anew = np.flatnonzero((row >= 0) & (self._table.flow_id[row] == 0))
-        self._number(packets, row[anew], first[anew])
-        self._reduce(packets, grouping, row)
+        self._reduce(packets, grouping, row, first)
         return len(packets)
 
-    def _begin(self, packets: PacketColumns, keys: Keys, slot: NDArray[np.uint64], first: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _begin(self, packets: PacketColumns, keys: Keys, slot: NDArray[np.int64], first: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows for new flows, whose first packets are at `first`."""
-        table = self._table
-        rows = table.insert(keys, slot)
         is_answer = (packets.tcp_control_bits[first] & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK)
         is_answer &= ~_is_to_itself(keys)
-        table.initiator[rows] = keys.is_reversed ^ is_answer
-        table.traits[rows, 0] = packets.ip_class_of_service[first]
-        table.traits[rows, 1] = packets.icmp_type[first]
-        table.traits[rows, 2] = packets.icmp_code[first]
-        return rows
+        traits = (packets.ip_class_of_service[first], packets.icmp_type[first], packets.icmp_code[first])
+        return self._table.insert(keys, slot, initiator=keys.is_reversed ^ is_answer, traits=traits)
 
-    def _number(self, packets: PacketColumns, rows: NDArray[np.int64], first: NDArray[np.int64]) -> None:
-        """Give flows that begin (new, or anew after the active timeout) their ids, in the order of their first packets."""
-        order = np.argsort(first)
-        rows, first = rows[order], first[order]
-        self._table.flow_id[rows] = np.arange(self.flows_begun + 1, self.flows_begun + 1 + len(rows), dtype="u8")
-        self._table.start_ns[rows] = packets.timestamp_ns[first]
-        self.flows_begun += len(rows)
-
-    def _reduce(self, packets: PacketColumns, grouping: Grouping, row: NDArray[np.int64]) -> None:
-        half_flow_row = row[grouping.flow_of]
-        half_row = np.where(half_flow_row >= 0, 2 * half_flow_row + grouping.half_reversed, -1)
-        add_packets(self._table, packets, grouping, half_row)
-        row_of = np.empty(len(packets), "i8")
-        row_of[grouping.order] = half_flow_row[grouping.half_of]
-        count_events(self._table, packets, row_of)
-        refused = int(np.count_nonzero(row_of < 0))
+    def _reduce(self, packets: PacketColumns, grouping: Grouping, row: NDArray[np.int64], first: NDArray[np.int64]) -> None:
+        """Add the packets to the rows of their flows, -1 where a flow is refused."""
+        accepted = row >= 0
+        is_all = bool(accepted.all())
+        flows = self._table.take_flows(row)
+        self._number(packets, flows, first, accepted)
+        half_flow_row = row.take(grouping.flow_of)
+        half_row = 2 * half_flow_row
+        half_row += grouping.half_reversed
+        half_accepted = None if is_all else half_flow_row >= 0
+        add_packets(self._table, flows, packets, grouping, half_row=half_row, accepted=half_accepted)
+        self._table.put_flows(row, flows) if is_all else self._table.put_flows(row[accepted], flows[accepted])
+        count_events(self._table, packets, grouping, half_flow_row)
+        refused = 0
+        if half_accepted is not None:
+            refused = int((grouping.half_end - grouping.half_start + 1)[~half_accepted].sum())
         self._loss.refused += refused
         self._loss.metered += len(packets) - refused
+
+    def _number(
+        self, packets: PacketColumns, flows: NDArray[np.void], first: NDArray[np.int64], accepted: NDArray[np.bool_]
+    ) -> None:
+        """Give flows that begin (new, or anew after the active timeout) their ids, in the order of their first packets."""
+        begun = np.flatnonzero((flows["flow_id"] == 0) & accepted)
+        if not len(begun):
+            return
+        begun = begun[np.argsort(first[begun])]
+        flows["flow_id"][begun] = np.arange(self.flows_begun + 1, self.flows_begun + 1 + len(begun), dtype="u8")
+        flows["start"][begun] = packets.timestamp_ns[first[begun]]
+        self.flows_begun += len(begun)
 
     def _quarter(self) -> int:
         return max(1, self._table.capacity // 4)
@@ -274,12 +279,10 @@ class FlowMeter:
 def _is_to_itself(keys: Keys) -> NDArray[np.bool_]:
     """Both endpoints are the same: such a flow has one direction."""
     same: NDArray[np.bool_] = keys.low == keys.high
-    if len(keys.six_position):
-        exact = keys.six_exact
-        ports = exact[:, 4]
-        same[keys.six_position] = (exact[:, :2] == exact[:, 2:4]).all(axis=1) & (
-            (ports & np.uint64(0xFFFF)) == (ports >> np.uint64(16))
-        )
+    six, far = keys.six_position, keys.six_far
+    if len(six):
+        is_one = (keys.low[six] == far[0]) & (keys.high[six] == far[1])
+        same[six] = is_one & ((far[2] & np.uint64(0xFFFF)) == (far[2] >> np.uint64(16)))
     return same
 
 

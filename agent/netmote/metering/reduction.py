@@ -11,36 +11,47 @@ from netmote.metering.flow_key import Grouping
 from netmote.metering.flow_table import COUNTERS, HALF_ROW, NEVER, FlowTable
 from netmote.records.flow import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 
+_MICROSECOND = np.uint64(1000)
 _LARGEST_GAP = np.uint64(0xFFFF_FFFF)
-_COLUMN = {name: column for column, name in enumerate(COUNTERS)}
+_COUNTED_BITS = np.uint8(TCP_SYN | TCP_FIN | TCP_RST)
 
 
-def add_packets(table: FlowTable, packets: PacketColumns, grouping: Grouping, half_row: NDArray[np.int64]) -> None:
-    """Add a grouped block; `half_row` (halves,) is each half's row in `table.halves`, -1 for refused flows."""
-    order, half_of, start, end = grouping.order, grouping.half_of, grouping.half_start, grouping.half_end
-    accepted = half_row >= 0
-    is_all = bool(accepted.all())
-    rows = table.halves.view("V64")[half_row].view(HALF_ROW)
-    length = packets.ip_total_length[order]
-    extreme = np.full(len(start), np.iinfo("u4").max, "u4")
-    np.minimum.at(extreme, half_of, length)
-    np.minimum(rows["minimum"], extreme, out=rows["minimum"])
-    extreme = np.zeros(len(start), "u4")
-    np.maximum.at(extreme, half_of, length)
-    np.maximum(rows["maximum"], extreme, out=rows["maximum"])
+def add_packets(
+    table: FlowTable,
+    flows: NDArray[np.void],
+    packets: PacketColumns,
+    grouping: Grouping,
+    *,
+    half_row: NDArray[np.int64],
+    accepted: NDArray[np.bool_] | None,
+) -> None:
+    """Add a grouped block: to `flows` (flows,) FLOW_ROW, and to the table's halves.
+
+    `half_row` (halves,) is each half's row in `table.halves`; it counts where `accepted`, None: everywhere.
+    """
+    order, start, end, flow_half = grouping.order, grouping.half_start, grouping.half_end, grouping.flow_half
+    rows = table.halves.view("V48").take(half_row).view(HALF_ROW)
+    length = packets.ip_total_length.take(order)
+    for name, extreme, outermost in (("minimum", np.minimum, np.iinfo("u4").max), ("maximum", np.maximum, 0)):
+        of_half = np.full(len(start), outermost, "u4")
+        extreme.at(of_half, grouping.half_of, length)
+        extreme(flows[name], extreme.reduceat(of_half, flow_half), out=flows[name])
     wide = length.astype("u8")
     rows["octets"] += _half_sums(wide, start, end)
     wide *= wide
     rows["squares"] += _half_sums(wide, start, end)
     rows["packets"] += (end - start + 1).astype("u4")
-    _add_times(rows, packets.timestamp_ns, grouping)
-    bits = _or_bits(packets.tcp_control_bits[order], grouping)
-    if is_all:
-        table.halves.view("V64")[half_row] = rows.view("V64")
-    else:
+    earliest = _add_times(rows, packets.timestamp_ns, grouping)
+    np.minimum(flows["first"], np.minimum.reduceat(earliest, flow_half), out=flows["first"])
+    bits = _or_bits(packets.tcp_control_bits.take(order), grouping)
+    if accepted is not None:
         half_row, rows, bits = half_row[accepted], rows[accepted], bits[accepted]
-        table.halves.view("V64")[half_row] = rows.view("V64")
-    table.control_bits[half_row] |= bits[:, None]
+    table.halves.view("V48")[half_row] = rows.view("V48")
+    both = bits.astype("u2")
+    both *= np.uint16(0x0101)  # of the open pane, and since the flow began
+    pairs = table.control_bits.view("u2").reshape(-1)
+    both |= pairs.take(half_row)
+    pairs[half_row] = both
 
 
 def _half_sums(values: NDArray[np.uint64], start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -58,29 +69,33 @@ def _or_bits(bits: NDArray[np.uint8], grouping: Grouping) -> NDArray[np.uint8]:
     return joined
 
 
-def _add_times(rows: NDArray[np.void], timestamp: NDArray[np.int64], grouping: Grouping) -> None:
-    """First and last packet, and the gaps between packets of one direction, each measured from the latest one before it."""
+def _add_times(rows: NDArray[np.void], timestamp: NDArray[np.int64], grouping: Grouping) -> NDArray[np.int64]:
+    """Last packet, and the gaps between packets of one direction, each measured from the latest one before it.
+
+    Returns the earliest time of each half in this block.
+    """
     start, end, half_of = grouping.half_start, grouping.half_end, grouping.half_of
-    time = timestamp[grouping.order]
+    time = timestamp.take(grouping.order)
     gap = np.empty(len(time), "i8")
     np.subtract(time[1:], time[:-1], out=gap[1:])
     gap[start] = 0
-    earliest, latest = time[start], time[end]
+    earliest, latest = time.take(start), time.take(end)
     last = rows["last"]
     is_new = last == NEVER
-    if (gap < 0).any() or (~is_new & (earliest < last)).any():
+    if gap.min() < 0 or (earliest < last).any():
         gap, earliest, latest = _unordered(time, last, grouping)
     else:
         gap[start] = np.where(is_new, 0, earliest - last)
-    gap //= 1000
     wide = gap.view("u8")
+    wide //= _MICROSECOND
     rows["gap_sum"] += _half_sums(wide, start, end)
     longest = np.zeros(len(start), "u4")
     np.maximum.at(longest, half_of, np.minimum(wide, _LARGEST_GAP).astype("u4"))
     np.maximum(rows["gap_maximum"], longest, out=rows["gap_maximum"])
-    rows["gap_squares"] += _half_sums(wide * wide, start, end)
-    np.minimum(rows["first"], earliest, out=rows["first"])
+    wide *= wide
+    rows["gap_squares"] += _half_sums(wide, start, end)
     rows["last"] = latest
+    return earliest
 
 
 def _unordered(
@@ -104,20 +119,27 @@ def _unordered(
     return gap, earliest, ordered[latest_rank[end]]
 
 
-def count_events(table: FlowTable, packets: PacketColumns, row_of: NDArray[np.int64]) -> None:
-    """Count what few packets are: openings, closings, resets, unreachables, fragments, DNS messages. `row_of` (n,) -1: refused."""
-    bits = packets.tcp_control_bits
-    flagged = np.flatnonzero(bits & (TCP_SYN | TCP_FIN | TCP_RST))
-    flags = bits[flagged]
+def count_events(table: FlowTable, packets: PacketColumns, grouping: Grouping, half_flow_row: NDArray[np.int64]) -> None:
+    """Count what few packets are: openings, closings, resets, unreachables, fragments, DNS messages.
+
+    `half_flow_row` (halves,) is the row of each half's flow, -1: refused.
+    """
+    flagged = np.flatnonzero(packets.tcp_control_bits & _COUNTED_BITS)
+    typed = np.flatnonzero(packets.icmp_type)
+    fragments = np.flatnonzero(packets.is_fragment)
+    dns = packets.dns
+    if not (len(flagged) or len(typed) or len(fragments) or len(dns.position)):
+        return
+    row_of = np.empty(len(packets), "i8")
+    row_of[grouping.order] = half_flow_row.take(grouping.half_of)
+    flags = packets.tcp_control_bits[flagged]
     _add(table, "tcp_syn_count", row_of[flagged[(flags & (TCP_SYN | TCP_ACK)) == TCP_SYN]])
     _add(table, "tcp_fin_count", row_of[flagged[(flags & TCP_FIN) != 0]])
     _add(table, "tcp_rst_count", row_of[flagged[(flags & TCP_RST) != 0]])
-    typed = np.flatnonzero(packets.icmp_type)
     protocol, kind = packets.protocol_identifier[typed], packets.icmp_type[typed]
     is_unreachable = ((protocol == PROTOCOL_ICMP) & (kind == 3)) | ((protocol == PROTOCOL_ICMPV6) & (kind == 1))
     _add(table, "icmp_unreachable_count", row_of[typed[is_unreachable]])
-    _add(table, "fragment_count", row_of[np.flatnonzero(packets.is_fragment)])
-    dns = packets.dns
+    _add(table, "fragment_count", row_of[fragments])
     if len(dns.position):
         rows = row_of[dns.position]
         _add(table, "dns_query_count", rows[~dns.is_response])
@@ -132,4 +154,4 @@ def _add(table: FlowTable, name: str, rows: NDArray[np.int64], amount: NDArray[n
         return
     held = rows >= 0
     amounts = np.ones(len(rows), "u4") if amount is None else amount
-    np.add.at(table.counters[:, _COLUMN[name]], rows[held], amounts[held])
+    np.add.at(table.counters[:, COUNTERS[name][0]], rows[held], amounts[held])

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from netmote.metering.flow_key import IS_SIX
 from netmote.metering.flow_table import COUNTERS, FlowTable
 from netmote.records.flow import FLOW_DTYPE
 
@@ -13,18 +14,19 @@ NO_SLICES.flags.writeable = False
 def slices_of(table: FlowTable, rows: NDArray[np.int64], reasons: NDArray[np.uint8]) -> NDArray[np.void]:
     """One slice a row, in the order of `rows`. A slice without packets says when the flow's last packet was, and why it ended."""
     found = np.zeros(len(rows), FLOW_DTYPE)
-    initiator = table.initiator[rows].astype("i8")
+    key, flow = table.keys[rows], table.flows[rows]
+    initiator = key["initiator"].astype("i8")
     ours, theirs = 2 * rows + initiator, 2 * rows + 1 - initiator
     one, other = table.halves[ours], table.halves[theirs]
-    found["flow_id"] = table.flow_id[rows]
+    found["flow_id"] = flow["flow_id"]
     found["flow_end_ns"] = np.maximum(one["last"], other["last"])
-    found["flow_start_ns"] = np.minimum(np.minimum(one["first"], other["first"]), found["flow_end_ns"])
-    _fill_key(found, table, rows, initiator)
-    found["ip_class_of_service"], found["icmp_type"], found["icmp_code"] = table.traits[rows].T
+    found["flow_start_ns"] = np.minimum(flow["first"], found["flow_end_ns"])
+    _fill_key(found, key, initiator)
+    found["ip_class_of_service"], found["icmp_type"], found["icmp_code"] = key["traits"].T
     found["flow_end_reason"] = reasons
     has_packets = (one["packets"] | other["packets"]) != 0
-    found["minimum_ip_total_length"] = np.where(has_packets, np.minimum(one["minimum"], other["minimum"]), 0)
-    found["maximum_ip_total_length"] = np.maximum(one["maximum"], other["maximum"])
+    found["minimum_ip_total_length"] = np.where(has_packets, flow["minimum"], 0)
+    found["maximum_ip_total_length"] = flow["maximum"]
     for side, half, position in (("initiator", one, ours), ("responder", other, theirs)):
         found[f"{side}_tcp_control_bits"] = table.control_bits[position, 0]
         found[f"{side}_octets"] = half["octets"]
@@ -33,25 +35,24 @@ def slices_of(table: FlowTable, rows: NDArray[np.int64], reasons: NDArray[np.uin
         found[f"{side}_interarrival_sum_us"] = half["gap_sum"]
         found[f"{side}_interarrival_sum_of_squares"] = half["gap_squares"]
         found[f"{side}_interarrival_max_us"] = half["gap_maximum"]
-    counters = table.counters[rows]
-    for column, name in enumerate(COUNTERS):
-        found[name] = counters[:, column]
+    counters, protocol = table.counters[rows], found["protocol_identifier"]
+    for name, (column, protocols) in COUNTERS.items():
+        found[name] = counters[:, column] * np.isin(protocol, protocols) if protocols else counters[:, column]
     return found
 
 
-def _fill_key(found: NDArray[np.void], table: FlowTable, rows: NDArray[np.int64], initiator: NDArray[np.int64]) -> None:
+def _fill_key(found: NDArray[np.void], key: NDArray[np.void], initiator: NDArray[np.int64]) -> None:
     """Addresses, ports and class: the endpoint whose half the initiator's is comes first."""
-    key = table.keys[rows]
     flow_class = np.ascontiguousarray(key["flow_class"])
-    is_six = (flow_class & np.uint64(0x200)) != 0
-    low, high = key["low"], key["high"]
-    ends = np.zeros((len(rows), 2, 2), "u8")  # (row, endpoint, address word)
+    is_six = (flow_class & IS_SIX) != 0
+    low, high = key["words"][:, 0], key["words"][:, 1]
+    ends = np.zeros((len(key), 2, 2), "u8")  # (row, endpoint, address word)
     ends[:, 0, 1] = low & np.uint64(0xFFFF_FFFF_FFFF_0000)
     ends[:, 1, 1] = high & np.uint64(0xFFFF_FFFF_FFFF_0000)
-    ends[is_six] = key["address"][is_six].reshape(-1, 2, 2)
+    ends[is_six] = key["words"][is_six].reshape(-1, 2, 2)
     ports = np.where(is_six, key["ports"], (low & np.uint64(0xFFFF)) | ((high & np.uint64(0xFFFF)) << np.uint64(16)))
     port = np.ascontiguousarray(ports).view(">u2").reshape(-1, 4)[:, :2]
-    number = np.arange(len(rows))
+    number = np.arange(len(key))
     found["source_address"] = ends[number, initiator].copy().view("V16").reshape(-1)
     found["destination_address"] = ends[number, 1 - initiator].copy().view("V16").reshape(-1)
     found["source_transport_port"] = port[number, initiator]
