@@ -8,6 +8,7 @@ import pytest
 from bundle_workshop import model_bytes
 from feature_vectors import SMALL, hosts, vectors
 
+from netmote.clock import SystemClock
 from netmote.models.config import ModelsConfig
 from netmote.models.graph_detector import GraphDetector
 from netmote.models.numpy_detector import NumpyRuntime
@@ -37,8 +38,10 @@ def _warm_interface() -> Detector:
 MAKERS: dict[str, Callable[[], Detector]] = {
     "shipped traffic model, onnxruntime": lambda: _shipped("onnxruntime"),
     "shipped traffic model, numpy": lambda: _shipped("numpy"),
-    "float32 graph, onnxruntime": lambda: GraphDetector("f", TRAFFIC, OnnxRuntime(model_bytes(int8=False))),
-    "float32 graph, numpy": lambda: GraphDetector("f", TRAFFIC, NumpyRuntime(read_graph(model_bytes(int8=False)))),
+    "float32 graph, onnxruntime": lambda: GraphDetector("f", TRAFFIC, OnnxRuntime(model_bytes(int8=False)), clock=SystemClock()),
+    "float32 graph, numpy": lambda: GraphDetector(
+        "f", TRAFFIC, NumpyRuntime(read_graph(model_bytes(int8=False))), clock=SystemClock()
+    ),
     "interface residual": _warm_interface,
 }
 

@@ -44,6 +44,11 @@ class Analysis:
         self._advanced_ns = 0  # the latest event time that was given by the clock
         self._is_rebuilding = False
 
+    @property
+    def detectors(self) -> tuple[Detector, ...]:
+        """The detectors it was given, in use or not."""
+        return self._detectors
+
     def observe(self, batch: Batch) -> Outcome:
         """Take one batch. Returns the windows that could close because of it, and what came of them."""
         facts = self._take_facts(batch) if isinstance(batch, FactBatch) and batch.facts else Outcome()

@@ -10,6 +10,8 @@ from netmote import __version__
 from netmote.alerts.alert import Alert, AlertState, Committed
 from netmote.clock import NANOSECONDS_PER_SECOND
 from netmote.daemon.tallies import Tallies
+from netmote.models.graph_detector import GraphDetector
+from netmote.models.run_times import RunTimes
 from netmote.records.batch import Batch
 from netmote.records.entity import Entity, EntityKind
 from netmote.store.store import SinkOutbox, StoreStatistics
@@ -45,6 +47,7 @@ class Survey:
         self._outbox: dict[str, SinkOutbox] = {}
         self._store: StoreStatistics | None = None
         self._progress: dict[str, tuple[int, float]] = {}
+        self._timed: dict[str, tuple[RunTimes, int]] = {}  # by model: its run times, and how many of them were observed
         self._process = psutil.Process()
         self._alerts_changed = True
         daemon.metrics.before_render(self._set_gauges)
@@ -73,7 +76,8 @@ class Survey:
             await asyncio.sleep(_REFRESH_SECONDS)
 
     async def refresh(self) -> None:
-        """Ask the store now."""
+        """Ask the store and the models now."""
+        self._observe_runs()
         self._outbox = {each.sink: each for each in await self._daemon.store.outbox()}
         if self._alerts_changed:
             self._alerts_changed = False
@@ -197,8 +201,25 @@ class Survey:
             armed=sum(each.armed for each in detectors),
         )
 
+    def _run_times(self) -> dict[str, RunTimes]:
+        detectors = self._daemon.analyse.analysis.detectors
+        return {each.name: each.run_times for each in detectors if isinstance(each, GraphDetector)}
+
+    def _observe_runs(self) -> None:
+        """Bring what models took since the last look into the histogram. At each turn, so none is gone from the times that are kept."""
+        current = self._run_times()
+        known = {name: (times, 0) for name, times in current.items()}
+        for name, (times, seen) in (known | self._timed).items():
+            durations, total = times.after(seen)
+            for seconds in durations.tolist():
+                self._daemon.metrics.inference_duration_seconds.observe(seconds, model=name)
+            if current.get(name) is times:
+                known[name] = (times, total)
+        self._timed = known
+
     def _models(self) -> tuple[ModelStatus, ...]:
         failures = self._daemon.analyse.view.failures
+        run_times = self._run_times()
         models = []
         for bundle in self._daemon.bundles:
             state: Literal["active", "refused", "idle"] = "idle" if bundle.state == "standby" else bundle.state
@@ -206,7 +227,10 @@ class Survey:
             if bundle.state == "active" and bundle.name in failures:
                 state, reason = "refused", f"out of use: {failures[bundle.name]}"
             schema = bundle.manifest.feature_schema.name if bundle.manifest else ""
-            models.append(ModelStatus(bundle.name, bundle.version, state, reason, schema))
+            # Versions share a name; only the active one runs.
+            took = run_times[bundle.name].percentiles() if bundle.state == "active" and bundle.name in run_times else None
+            p50_ms, p99_ms = (None, None) if took is None else (took[0] * 1e3, took[1] * 1e3)
+            models.append(ModelStatus(bundle.name, bundle.version, state, reason, schema, p50_ms, p99_ms))
         return tuple(models)
 
     def _sinks(self) -> list[SinkStatus]:
@@ -241,6 +265,7 @@ class Survey:
 
     def _set_gauges(self) -> None:
         daemon, metrics = self._daemon, self._daemon.metrics
+        self._observe_runs()
         metrics.show_level(daemon.health.level)
         metrics.degradation_reasons.set(len(daemon.health.reasons))
         metrics.analysis_lag_seconds.set(daemon.analyse.lag_seconds)

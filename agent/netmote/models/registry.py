@@ -56,7 +56,10 @@ def load_detectors(
     clock: Clock | None = None,
     runtime: RuntimeChoice = "auto",
 ) -> Loaded:
-    """Load the newest usable version of every bundle. `auto` takes onnxruntime where there is one, else numpy."""
+    """Load the newest usable version of every bundle. `auto` takes onnxruntime where there is one, else numpy.
+
+    `clock` times the self-test and every run of the detectors; the machine's own unless given.
+    """
     clock = clock or SystemClock()
     known = tuple(schemas)
     detectors: dict[str, Detector] = {}
@@ -80,7 +83,7 @@ def load_detectors(
             except BundleRefused as refusal:
                 statuses.append(_refused(place, refusal, clock.monotonic() - began))
                 continue
-            detectors[name] = GraphDetector(name, bundle.schema, engine)
+            detectors[name] = GraphDetector(name, bundle.schema, engine, clock=clock)
             statuses.append(_status(bundle, place, "active", clock.monotonic() - began, engine.kind))
     return Loaded(tuple(detectors[name] for name in sorted(detectors)), tuple(statuses))
 
