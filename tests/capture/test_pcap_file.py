@@ -47,6 +47,35 @@ def test_classic_variants_say_the_same(tmp_path: Path, order: str, variant: dict
     assert read(pcap(PACKETS, order=order, **variant), tmp_path / "x") == EXPECTED
 
 
+RUNS = (1, 1, 2, 15, 16, 17, 3, 127, 128, 129, 1, 1, 1, 1, 600, 2, 1300, 5)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("modified", [False, True])
+@pytest.mark.parametrize("chunk", [5_000, 8 << 20])
+def test_runs_of_equal_records_and_others_are_all_found(tmp_path: Path, order: str, modified: bool, chunk: int) -> None:
+    """Whatever the lengths of the runs, wherever reads cut them: every packet, once, in order."""
+    ports = iter(range(1000, 60_000))
+    packets = [(START + port * 1000, frame(port) + bytes(run % 7)) for run in RUNS for port in (next(ports) for _ in range(run))]
+    expected = ([1000 + number for number in range(len(packets))], [time for time, _ in packets], {})
+    assert read(pcap(packets, order=order, modified=modified), tmp_path / "x", chunk_bytes=chunk) == expected
+
+
+@pytest.mark.parametrize("good", [1, 40, 3000])
+@pytest.mark.parametrize("length", [262_145, 0xFFFF_FFFF, 54])
+def test_a_wrong_length_behind_equal_records_is_found(tmp_path: Path, good: int, length: int) -> None:
+    """A record too long to be one ends the file; one that is only shorter than the others is what it says."""
+    packets = [(START + number * 1000, frame(1000 + number) + b"!!") for number in range(good)]
+    data = bytearray(pcap([*packets, (START, frame(7)), *packets]))
+    at = 24 + good * (16 + 56)
+    data[at + 8 : at + 12] = length.to_bytes(4, "little")
+    found, _, undecodable = read(bytes(data), tmp_path / "x")
+    if length == 54:
+        assert (len(found), undecodable) == (2 * good + 1, {})
+    else:
+        assert (found, undecodable) == ([1000 + number for number in range(good)], {"bad_record": 1})
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize(
     ("resolution", "ticks"),

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ _MAGIC = {0xA1B2C3D4: (1_000, 16), 0xA1B23C4D: (1, 16), 0xA1B2CD34: (1_000, 24)}
 FILE_HEADER = 24
 LONGEST_PACKET = 262_144  # MAXIMUM_SNAPLEN of libpcap: a longer record is damage
 BLOCK_PACKETS = 65_536  # a block's packets are numbered with 16 bits while they are grouped
+_SHORT_RUN = 16  # equal records fewer than this do not pay for the guess
+_WALKED, _LONGEST_WALK = 128, 65_536
 
 
 def byte_order(magic: bytes) -> str | None:
@@ -41,8 +44,10 @@ def read_pcap(ahead: ReadAhead, order: str) -> Iterator[PacketColumns]:
     latest = 0
     while True:
         offsets, stop, is_damaged = _walk(ahead, order, header)
-        for first in range(0, len(offsets), BLOCK_PACKETS):
-            frames = layout.frames(ahead.buffer, offsets[first : first + BLOCK_PACKETS])
+        for part in np.array_split(offsets, -(-len(offsets) // BLOCK_PACKETS) or 1):  # evenly: small blocks cost more
+            if not len(part):
+                break
+            frames = layout.frames(ahead.buffer, part)
             latest = int(frames.timestamp_ns[-1])
             yield decode(frames, "")
         if is_damaged:
@@ -56,23 +61,61 @@ def read_pcap(ahead: ReadAhead, order: str) -> Iterator[PacketColumns]:
 
 
 def _walk(ahead: ReadAhead, order: str, header: int) -> tuple[NDArray[np.int64], int, bool]:
-    """Offsets of the whole records held, where the first incomplete one begins, and whether that one is damaged."""
-    buffer, end = ahead.memory, ahead.end
-    unpack = struct.Struct(f"{order}8xI").unpack_from
-    offset = 0
-    found: list[int] = []
-    append = found.append
-    last = end - header
-    while offset <= last:  # the one loop over packets in Python: nothing else belongs in it
-        append(offset)
-        offset += header + unpack(buffer, offset)[0]
-    found.append(offset)
-    bounds = np.array(found, "i8")
+    """Offsets of the whole records held, where the first incomplete one begins, and whether that one is damaged.
+
+    Records of one length, as a short snap length makes them, are found a run at a time: the guess that the next records are as long
+    as this one is checked for all of them at once. Where runs are short the chain is followed, for longer each time in a row.
+    """
+    end, last, offset = ahead.end, ahead.end - header, 0
+    parts: list[NDArray[np.int64]] = []
+    patience = _WALKED
+    while offset <= last:
+        run, following = _equal_records(ahead.memory, offset, last, order, header)
+        parts.append(run)
+        offset = following
+        if len(run) < _SHORT_RUN:
+            walked, offset = _follow(ahead.memory, offset, last, order, header, most=patience)
+            parts.append(walked)
+            patience = min(2 * patience, _LONGEST_WALK)
+        else:
+            patience = _WALKED
+    parts.append(np.array([offset], "i8"))
+    bounds = np.concatenate(parts)
     wrong = np.flatnonzero(np.diff(bounds) > header + LONGEST_PACKET)
     if len(wrong):
         return bounds[: wrong[0]], int(bounds[wrong[0]]), True
     whole = len(bounds) - 1 if offset <= end else len(bounds) - 2  # the last one may go on behind what was read
     return bounds[:whole], int(bounds[whole]), False
+
+
+def _equal_records(memory: memoryview, offset: int, last: int, order: str, header: int) -> tuple[NDArray[np.int64], int]:
+    """Records from `offset` on that are as long as the first, beginning at `last` at most; also where the next one begins."""
+    captured = struct.unpack_from(f"{order}I", memory, offset + 8)[0]
+    stride = header + captured
+    run, window = 0, _SHORT_RUN
+    most = (last - offset) // stride + 1
+    while run < most:
+        window = min(8 * window, most - run)
+        lengths = np.ndarray((window,), f"{order}u4", memory, offset + run * stride + 8, (stride,))
+        differs = lengths != captured
+        if differs.any():
+            run += int(differs.argmax())
+            break
+        run += window
+    return offset + np.arange(run) * stride, offset + run * stride
+
+
+def _follow(memory: memoryview, offset: int, last: int, order: str, header: int, *, most: int) -> tuple[NDArray[np.int64], int]:
+    """At most so many records by their own lengths; also where the next one begins."""
+    unpack = struct.Struct(f"{order}8xI").unpack_from
+    found: list[int] = []
+    append = found.append
+    for _ in repeat(None, most):  # the one loop over packets in Python: nothing else belongs in it
+        if offset > last:
+            break
+        append(offset)
+        offset += header + unpack(memory, offset)[0]
+    return np.array(found, "i8"), offset
 
 
 @dataclass(frozen=True, slots=True)
