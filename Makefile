@@ -39,7 +39,7 @@ lock: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python packaging/generate_reference.py docs
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf $(VENV) build dist site .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
