@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +106,33 @@ def test_other_tools_read_it(tmp_path: Path) -> None:
         ["capinfos", "-c", "-M", "-T", "-r", "tee.pcapng"], cwd=tmp_path, capture_output=True, check=True, text=True
     )
     assert done.stdout.split()[1] == str(len(FRAMES))
+
+
+def test_a_further_interface_is_added(tmp_path: Path) -> None:
+    """A second writer adds its interface behind the first one's packets; our reader and others see both, and the comment."""
+    for number, name in enumerate(("eth0", "eth1")):
+        tee = PcapngWriter(
+            tmp_path / "both",
+            interface=name,
+            link_type=LINKTYPE_ETHERNET,
+            limit_bytes=1 << 20,
+            interface_number=number,
+            comment=f"part {number}",
+        )
+        tee.write(frames_of(FRAMES[: 10 + number]))
+        tee.close()
+    found = Counter()
+    for block in read_capture(tmp_path / "both"):
+        found[block.interface] += len(block)
+    assert found == {"eth0": 10, "eth1": 11}
+    assert b"part 1" in (tmp_path / "both").read_bytes()
+    if shutil.which("tshark") is None:
+        pytest.skip("tshark is not installed")
+    told = subprocess.run(
+        ["tshark", "-r", str(tmp_path / "both"), "-T", "fields", "-e", "frame.interface_name"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert told.stdout.split() == ["eth0"] * 10 + ["eth1"] * 11

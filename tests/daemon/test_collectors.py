@@ -77,6 +77,7 @@ async def test_every_collector_starts_changes_and_stops(legs: Legs, tmp_path: Pa
         clock=SystemClock(),
         random=Random(1),
         health=legs.health,
+        metrics=legs.metrics,
     )
     plain = Config.model_validate({"capture": {"interfaces": []}, "host": {"interval": "1s"}})
     dead = {"name": "sw1", "address": "127.0.0.1", "port": 9, "timeout": "100ms", "retries": 0}

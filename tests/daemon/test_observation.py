@@ -12,6 +12,7 @@ import pytest
 from daemon_legs import Legs, until
 
 from netmote.capture.config import CaptureConfig
+from netmote.capture.pcap_file import read_capture
 from netmote.capture.ring import Ring
 from netmote.clock import SystemClock
 from netmote.daemon.captures import Captures
@@ -166,6 +167,36 @@ async def test_the_tee_may_fail(legs: Legs, link: Link, tmp_path: Path) -> None:
         await asyncio.sleep(0.5)
         task.cancel()
     assert seen.packets() == 10
+
+
+async def test_recent_headers_are_kept_beside_the_tee(legs: Legs, link: Link, tmp_path: Path) -> None:
+    """Both are told every packet; their memory counts as the ring's; headers stay over a gap. Turned off: none are kept."""
+    link.create()
+    seen = Seen()
+    observed = observation(legs, seen.append, tee_dir=tmp_path / "tee", evidence_size="100kB")
+    plain = observation(legs, seen.append, interface="wire1", evidence_size="0B")
+
+    def kept() -> int:
+        return 0 if observed.recent is None else len(observed.recent.between(0, 2**62))
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        tasks = [group.create_task(each.run()) for each in (observed, plain)]
+        await until(lambda: observed.has_ring and plain.has_ring)
+        link.send(20)
+        await until(lambda: kept() == 20)
+        assert observed.recent is not None
+        assert observed.ring_bytes == plain.ring_bytes + observed.recent.memory_bytes
+        assert plain.recent is None
+        link.delete()
+        await until(lambda: observed.gone_since is not None)
+        link.create()
+        await until(lambda: observed.has_ring)
+        link.send(5)
+        await until(lambda: kept() == 25)
+        for task in tasks:
+            task.cancel()
+    teed = [block.received for path in sorted((tmp_path / "tee").iterdir()) for block in read_capture(path)]
+    assert sum(teed) == 25
 
 
 async def test_an_interface_that_cannot_be_captured_says_so_once(legs: Legs) -> None:

@@ -1,10 +1,19 @@
 """Configuration of packet capture."""
 
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from netmote.config.section import ByteSize, Section
+from netmote.config.section import ByteSize, Duration, Section
+
+_LEAST_EVIDENCE = 100_000
+
+
+def _off_or_enough(count: Any) -> Any:
+    if 0 < count < _LEAST_EVIDENCE:
+        raise ValueError('write "0B" for none, or at least "100kB"')
+    return count
 
 
 class CaptureConfig(Section):
@@ -25,3 +34,16 @@ class CaptureConfig(Section):
 
     promiscuous: bool = True
     """Ask the interface for frames that are not addressed to this machine, as a mirror port needs."""
+
+    evidence_size: Annotated[ByteSize, AfterValidator(_off_or_enough)] = Field(default=4 * 10**6, ge=0, le=2**30)
+    """Memory of recent packet headers kept for each interface, from which evidence of alerts is taken. "0B" keeps none and writes
+    none; otherwise at least "100kB"."""
+
+    evidence_file_size: ByteSize = Field(default=10**6, ge=10_000, le=10**8)
+    """Bound on the evidence of one alert, in a pcapng file under `<state_dir>/evidence`; what no longer fits is left out and counted."""
+
+    evidence_disk_size: ByteSize = Field(default=50 * 10**6, ge=10**6)
+    """Bound on all of these files; the oldest go first."""
+
+    evidence_age: Duration = Field(default=7 * 86400.0, ge=60.0)
+    """Evidence older than this is removed."""

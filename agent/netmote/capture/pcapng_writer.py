@@ -19,7 +19,7 @@ from netmote.capture.pcapng_reader import (
 )
 
 _FIXED = 32  # an Enhanced Packet Block without its packet
-_IF_NAME, _IF_TSRESOL, _ISB_IFDROP = 2, 9, 5
+_COMMENT, _IF_NAME, _IF_TSRESOL, _ISB_IFDROP = 1, 2, 9, 5
 _NANOSECONDS = 9  # if_tsresol
 
 
@@ -27,19 +27,26 @@ class PcapngWriter:
     """One file of one interface, at most `limit_bytes` long. What no longer fits, or cannot be written, is counted in `left_out`.
 
     A full disk must not stop the capture, so `write` does not raise: `failure` says what happened, and nothing more is written.
+    With `interface_number` above 0 the file is there, and describes that many interfaces: one more is added behind what it holds.
+    `comment` goes with the interface, for people.
     """
 
-    def __init__(self, path: Path, *, interface: str, link_type: int, limit_bytes: int) -> None:
+    def __init__(
+        self, path: Path, *, interface: str, link_type: int, limit_bytes: int, interface_number: int = 0, comment: str = ""
+    ) -> None:
         self.path = path
         self.left_out = 0
         self.failure = ""
         self._limit = limit_bytes
         self._written = 0
         self._dropped = 0
-        self._file = path.open("wb")
+        self._number = interface_number
+        self._file = path.open("ab" if interface_number else "wb")
         name = interface.encode()
-        options = _option(_IF_NAME, name) + _option(_IF_TSRESOL, bytes([_NANOSECONDS])) + _option(0, b"")
-        self._put(_block(SECTION_HEADER, struct.pack("<IHHq", BYTE_ORDER_MAGIC, 1, 0, -1)))
+        said = _option(_COMMENT, comment.encode()) if comment else b""
+        options = said + _option(_IF_NAME, name) + _option(_IF_TSRESOL, bytes([_NANOSECONDS])) + _option(0, b"")
+        if not interface_number:
+            self._put(_block(SECTION_HEADER, struct.pack("<IHHq", BYTE_ORDER_MAGIC, 1, 0, -1)))
         self._put(_block(INTERFACE_DESCRIPTION, struct.pack("<HHI", link_type, 0, 0) + options))
 
     def write(self, frames: Frames) -> None:
@@ -58,6 +65,7 @@ class PcapngWriter:
         for length, is_tagged in np.unique(np.stack((captured[:fit], tagged[:fit]), axis=1), axis=0).tolist():
             chosen = np.flatnonzero((captured[:fit] == length) & (tagged[:fit] == is_tagged))
             blocks = _packet_blocks(frames, chosen, length, is_tagged=bool(is_tagged))
+            blocks.view("<u4")[:, 2] = self._number
             width = blocks.shape[1]
             target = np.ndarray((len(out) - width + 1,), f"V{width}", out, strides=(1,))
             target[end[chosen] - width] = blocks.view(f"V{width}").reshape(-1)
@@ -71,7 +79,7 @@ class PcapngWriter:
         if not dropped:
             return
         self._dropped += dropped
-        fixed = struct.pack("<III", 0, timestamp_ns >> 32, timestamp_ns & 0xFFFF_FFFF)
+        fixed = struct.pack("<III", self._number, timestamp_ns >> 32, timestamp_ns & 0xFFFF_FFFF)
         self._put(_block(INTERFACE_STATISTICS, fixed + _option(_ISB_IFDROP, struct.pack("<Q", self._dropped)) + _option(0, b"")))
 
     def close(self) -> None:

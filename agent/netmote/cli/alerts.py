@@ -12,7 +12,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="
 
 @app.callback()
 def _root() -> None:
-    """List, explain and silence alerts. They are read from the ledger, daemon running or not."""
+    """List, explain and silence alerts, and show the packets behind them. They are read from the ledger, daemon running or not."""
 
 
 @app.command("list")
@@ -82,6 +82,8 @@ def show_alert(
     from rich.console import Console
 
     from netmote.cli.alert_explained import explained
+    from netmote.cli.state import state_dir_of
+    from netmote.daemon.evidence_files import evidence_path
     from netmote.sinks.alert_document import alert_document
 
     revisions = _one(_revisions(config, state_dir, alert_id), alert_id)
@@ -92,6 +94,38 @@ def show_alert(
     console = Console()
     for part in explained(revisions):
         console.print(part)
+    path = evidence_path(state_dir_of(config, state_dir), revisions[-1].alert.alert_id)
+    if path.exists():
+        console.print(f"packets netmote alerts evidence {alert_id} --dissect", highlight=False)
+
+
+@app.command("evidence")
+def show_evidence(
+    alert_id: Annotated[str, typer.Argument(help="The alert's id, or the beginning of it.", metavar="ID")],
+    config: ConfigOption = None,
+    state_dir: StateDirOption = None,
+    output: Annotated[Path | None, typer.Option(help="Write a copy of the capture file here.", show_default=False)] = None,
+    dissect: Annotated[bool, typer.Option("--dissect", help="One line a packet (needs scapy).")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Dissect the first this many packets.")] = 1_000,
+    json_lines: JsonOption = False,
+) -> None:
+    """Show where the packet headers behind an alert are, copy them into a capture file of yours, or dissect them.
+
+    Example: netmote alerts evidence 3f2a --output scan.pcapng
+    """
+    from netmote.cli.alert_evidence import copy_evidence, described, dissected
+    from netmote.cli.state import state_dir_of
+    from netmote.daemon.evidence_files import evidence_path
+
+    whole_id = _one(_revisions(config, state_dir, alert_id), alert_id)[-1].alert.alert_id
+    path = evidence_path(state_dir_of(config, state_dir), whole_id)
+    if output is not None:
+        copy_evidence(path, output)
+    for line in described(path, whole_id, as_json=json_lines):
+        typer.echo(line)
+    if dissect:
+        for line in dissected(path, limit=limit):
+            typer.echo(line)
 
 
 @app.command("silence")

@@ -5,9 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from netmote.alerts.alert import Committed
 from netmote.clock import Clock
 from netmote.daemon.captures import Captures
 from netmote.daemon.config import Config
+from netmote.daemon.evidence import COMPONENT as EVIDENCE
+from netmote.daemon.evidence import Evidence
+from netmote.daemon.evidence_files import EvidenceFiles
 from netmote.daemon.observation import Observation
 from netmote.daemon.supervisor import Supervise, Supervised
 from netmote.host.collector import HostCollector
@@ -15,12 +19,13 @@ from netmote.records.batch import Batch
 from netmote.snmp.collector import SnmpCollector
 from netmote.snmp.target import TargetStatus
 from netmote.telemetry.health import Health
+from netmote.telemetry.metrics import Metrics
 
 _STOP_SECONDS = 5.0
 
 
 class Collectors:
-    """Captures, the SNMP poller and the host reader. Each input degrades alone."""
+    """Captures with the evidence taken from them, the SNMP poller and the host reader. Each input degrades alone."""
 
     def __init__(
         self,
@@ -32,10 +37,19 @@ class Collectors:
         clock: Clock,
         random: Random,
         health: Health,
+        metrics: Metrics,
     ) -> None:
         self._sensor, self._state_dir, self._emit = sensor, state_dir, emit
         self._supervise, self._clock, self._random = supervise, clock, random
         self.captures = Captures(sensor=sensor, emit=emit, supervise=supervise, clock=clock, health=health)
+        self.evidence = Evidence(
+            EvidenceFiles(state_dir),
+            sensor=sensor,
+            recents=lambda: [each.recent for each in self.observations if each.recent is not None],
+            clock=clock,
+            health=health,
+            metrics=metrics,
+        )
         self._snmp: SnmpCollector | None = None
         self._running: dict[str, Supervised] = {}
 
@@ -45,6 +59,9 @@ class Collectors:
 
     def start(self, group: asyncio.TaskGroup, config: Config) -> None:
         """Start every collector of the configuration."""
+        self.evidence.apply(config.capture, free_space_floor=config.store.free_space_floor)
+        self._running[EVIDENCE] = self._supervise(EVIDENCE, self.evidence.run)
+        self._running[EVIDENCE].start(group)
         self._start_host(group, config)
         self._start_snmp(group, config)
         self.captures.start(group, config.capture, config.metering)
@@ -65,7 +82,12 @@ class Collectors:
                 await self._stop("snmp", _STOP_SECONDS)
                 self._start_snmp(group, config)
         if "capture" in parts:
+            self.evidence.apply(config.capture, free_space_floor=config.store.free_space_floor)
             await self.captures.apply(group, config.capture, config.metering)
+
+    def note_alerts(self, rows: list[Committed]) -> None:
+        """What was committed: the packets behind it are looked for. Never waits."""
+        self.evidence.note(rows)
 
     def snmp_status(self, name: str) -> TargetStatus | None:
         """How the poller sees one device; None while it does not."""

@@ -97,6 +97,7 @@ class Daemon:
             clock=clock,
             random=random,
             health=self.health,
+            metrics=self.metrics,
         )
         self.survey = Survey(self)
         self.page: StatusServer | None = None
@@ -320,6 +321,7 @@ class Daemon:
     def _committed(self, rows: list[Committed]) -> None:
         self.deliveries.wake()
         self.survey.note_alerts(rows)
+        self.collectors.note_alerts(rows)
 
     def _looked(self, view: AnalysisView) -> None:
         if judge_models(self.health, self.bundles, view.failures):

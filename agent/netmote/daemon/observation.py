@@ -12,10 +12,14 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
+
+import numpy as np
 
 from netmote.capture.config import CaptureConfig
 from netmote.capture.packets import PacketColumns
 from netmote.capture.pcapng_writer import PcapngWriter
+from netmote.capture.recent_headers import HeaderFollowers, RecentHeaders
 from netmote.capture.ring import InterfaceGone, Ring
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
 from netmote.errors import Unavailable
@@ -57,7 +61,10 @@ class Observation:
         self._clock, self._emit, self._health = clock, emit, health
         self._entity = Entity(EntityKind.INTERFACE, f"{sensor}/{interface}")
         self.meter: FlowMeter | None = None
+        self.recent: RecentHeaders | None = None
+        """The newest packets, once there was a ring; it stays when the interface goes. None: no evidence is wanted."""
         self.ring_bytes = 0
+        """Memory of the ring and of the recent headers."""
         self.has_ring = False
         self.gone_since: float | None = None
         """Monotonic seconds since when there is no such interface; None while there is."""
@@ -132,25 +139,41 @@ class Observation:
 
     def _open_ring(self) -> Ring:
         ring = Ring(self.interface, ring_size=self._capture.ring_size, promiscuous=self._capture.promiscuous)
-        if self._capture.tee_dir is not None:
-            self._begin_tee(ring, self._capture.tee_dir)
+        tee = None if self._capture.tee_dir is None else self._begin_tee(ring, self._capture.tee_dir)
+        followers = [each for each in (tee, self._recent_of(ring)) if each is not None]
+        if followers:
+            # A tee is told of frames and closed; a ring asks no more of it.
+            ring.tee = cast("PcapngWriter", followers[0] if len(followers) == 1 else HeaderFollowers(*followers))
         return ring
 
-    def _begin_tee(self, ring: Ring, directory: Path) -> None:
+    def _recent_of(self, ring: Ring) -> RecentHeaders | None:
+        """Kept over a gap, unless what comes back is another kind of link."""
+        if self._capture.evidence_size and (self.recent is None or self.recent.link_type != ring.link_type):
+            self.recent = RecentHeaders(
+                interface=self.interface,
+                link_type=ring.link_type,
+                size_bytes=self._capture.evidence_size,
+                random=np.random.default_rng(),
+            )
+        return self.recent
+
+    def _begin_tee(self, ring: Ring, directory: Path) -> PcapngWriter | None:
         path = directory / f"{self.interface}-{self._clock.now_ns()}.pcapng"
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            ring.tee = PcapngWriter(path, interface=self.interface, link_type=ring.link_type, limit_bytes=self._capture.tee_size)
+            tee = PcapngWriter(path, interface=self.interface, link_type=ring.link_type, limit_bytes=self._capture.tee_size)
         except OSError as error:
             # The copy is for later questions; capture itself goes on without it.
             self._health.degrade(f"tee:{self.interface}", Level.FULL, f"captured headers are not written: {error}")
             log.warning("captured headers are not written: %s", error, extra={"component": self.source})
-        else:
-            self._health.recover(f"tee:{self.interface}")
+            return None
+        self._health.recover(f"tee:{self.interface}")
+        return tee
 
     def _meter_ring(self, ring: Ring, emit: Callable[[Batch], None], stop: threading.Event) -> None:
         self.meter = meter = self._new_meter()
-        self.ring_bytes, self.has_ring = ring.ring_bytes, True
+        recent_bytes = 0 if self.recent is None else self.recent.memory_bytes
+        self.ring_bytes, self.has_ring = ring.ring_bytes + recent_bytes, True
         try:
             while not stop.is_set():
                 packets = ring.read(_READ_SECONDS)

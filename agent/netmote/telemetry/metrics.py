@@ -90,6 +90,13 @@ class Metrics:
         self.flow_cache_evictions_total = self._counter(
             "flow_cache_evictions_total", "Flows ended or refused because the table was full.", "reason"
         )
+        self.evidence_requests_total = self._counter(
+            "evidence_requests_total", "Alert revisions whose packets were asked for, by what became of it.", "outcome"
+        )
+        self.evidence_packets_left_out_total = self._counter(
+            "evidence_packets_left_out_total", "Packets of evidence beyond the bound of its file."
+        )
+        self.evidence_files_removed_total = self._counter("evidence_files_removed_total", "Evidence removed: age or room.")
         self.records_total = self._counter("records_total", "Records handed on by collectors.", "kind")
         self.discarded_records_total = self._counter(
             "discarded_records_total",
