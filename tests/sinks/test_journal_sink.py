@@ -88,3 +88,15 @@ def test_a_hostile_title_forges_no_line_and_no_field() -> None:
     assert "\n" not in text_line(committed)
     assert "\x1b" not in text_line(committed)
     assert "\n" not in dict(journal_fields(committed))["MESSAGE"]
+
+
+async def test_a_terminal_gets_text() -> None:
+    """Where a person watches, `auto` is one readable line; a pipe gets JSON."""
+    terminal, ours = os.openpty()
+    sink = JournalSink(JournalConfig(type="journal"), environ={}, descriptor=ours)
+    await sink.deliver([committed_alert(4)])
+    shown = os.read(terminal, 4096).decode()
+    os.close(terminal)
+    os.close(ours)
+    assert "192.0.2.7 tried 412 ports" in shown
+    assert not shown.startswith("{")

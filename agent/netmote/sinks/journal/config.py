@@ -17,7 +17,7 @@ class JournalConfig(Section):
     """Name in status, metrics and log lines; unique among the sinks. The delivery cursor is kept under it."""
 
     format: Literal["auto", "text", "json"] = "auto"
-    """`auto` writes native journal fields under systemd and one JSON object a line elsewhere; `text` is for people."""
+    """`auto` writes native journal fields under systemd, text on a terminal, and one JSON object a line elsewhere."""
 
     timeout: Duration = Field(default=5.0, ge=0.1, le=60.0)
     """How long a reader of standard output (or the journal) may keep a batch waiting."""

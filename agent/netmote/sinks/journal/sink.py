@@ -41,6 +41,8 @@ class JournalSink:
         self._is_native = config.format == "auto" and any(
             leads_to_journal(fd, environ.get("JOURNAL_STREAM", "")) for fd in (descriptor, _STANDARD_ERROR)
         )
+        is_text = config.format == "text" or (config.format == "auto" and os.isatty(descriptor))
+        self._line: Callable[[Committed], str] = text_line if is_text else json_line
         self._transport: JournaldTransport | None = None
         self._torn = False  # the last line written is not whole
 
@@ -87,8 +89,7 @@ class JournalSink:
                 return
 
     async def _write_line(self, committed: Committed) -> None:
-        line: Callable[[Committed], str] = text_line if self._config.format == "text" else json_line
-        rest = memoryview((("\n" if self._torn else "") + line(committed) + "\n").encode())
+        rest = memoryview((("\n" if self._torn else "") + self._line(committed) + "\n").encode())
         while rest:
             await self._wait_writable()
             written = os.write(self._descriptor, rest[: select.PIPE_BUF])
