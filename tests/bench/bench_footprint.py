@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 
 from processes import DaemonProcess, free_port, run, wait_for
 
+from netmote.capture.config import CaptureConfig
 from netmote.metering.config import MeteringConfig
 from netmote.metering.flow_key import FlowHash
 from netmote.metering.flow_table import FlowTable
@@ -28,14 +29,13 @@ def main() -> None:
     if os.geteuid() != 0 or shutil.which("snmpd") is None:
         print("needs root and snmpd: skipped")
         return
-    sensor, peer = "nmbenchs", "nmbenchp"
+    sensor, peer = f"nmbs{os.getpid()}", f"nmbp{os.getpid()}"
     with tempfile.TemporaryDirectory() as directory:
         try:
             _network(sensor, peer)
             _measure(Path(directory), sensor, peer)
         finally:
             for name in (sensor, peer):
-                subprocess.run(["ip", "netns", "pids", name], check=False, capture_output=True)
                 subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
@@ -72,22 +72,24 @@ def _measure(directory: Path, sensor: str, peer: str) -> None:
             starts.append(_start_to_ready(daemon))
             daemon.stop()
         _start_to_ready(daemon)
+        _ping(peer, SECONDS / 3)
+        light = _resident(daemon)
         traffic = _traffic(peer, SECONDS)
-        resident = _resident(daemon)
+        loaded = _resident(daemon)
         metrics = _metrics(prefix, page_port)
     finally:
         daemon.close()
         snmpd.terminate()
         snmpd.wait(10)
-    config = MeteringConfig()
-    table = FlowTable(config.max_flows, FlowHash(1)).memory_bytes / 1e6
-    ring = 8.0
-    beside = resident - table - ring
+    table = FlowTable(MeteringConfig().max_flows, FlowHash(1)).memory_bytes / 1e6
+    ring = (CaptureConfig().ring_size + CaptureConfig().evidence_size) / 1e6
     print(
         f"start to ready        {min(starts):6.2f} s best of 3 (limit 1.5 s, ratio {min(starts) / 1.5:.2f}); median {sorted(starts)[1]:.2f} s"
     )
-    print(f"resident              {resident:6.1f} MB with ring {ring:.0f} MB and flow table {table:.1f} MB")
-    print(f"resident beside both  {beside:6.1f} MB (limit 120 MB, ratio {beside / 120:.2f}); {DEVICES} devices, {traffic}")
+    print(f"packet rings          {ring:6.1f} MB; flow table {table:.1f} MB, both allocated at start")
+    for what, resident in ((f"{DEVICES} devices polled, pings", light), (traffic, loaded)):
+        beside = resident - table - ring
+        print(f"resident beside both  {beside:6.1f} MB (limit 120 MB, ratio {beside / 120:.2f}) of {resident:.1f} MB; {what}")
     p99 = _quantile(metrics, "netmote_window_close_to_commit_seconds", 0.99)
     print(f"window close to commit, p99 at most {p99 * 1e3:.0f} ms (limit 100 ms, ratio {p99 / 0.1:.2f})")
     lag = _value(metrics, "netmote_event_loop_lag_max_seconds")
@@ -125,6 +127,12 @@ def _snmpd(directory: Path, prefix: list[str], port: int) -> "subprocess.Popen[b
     (directory / "snmpd.conf").write_text(f"agentAddress udp:127.0.0.1:{port}\nrocommunity public 127.0.0.1\n")
     command = ["snmpd", "-f", "-Lo", "-C", "-c", str(directory / "snmpd.conf"), "-p", str(directory / "snmpd.pid")]
     return subprocess.Popen([*prefix, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _ping(peer: str, seconds: float) -> None:
+    count = str(int(seconds / 0.05))
+    command = ["ip", "netns", "exec", peer, "ping", "-q", "-i", "0.05", "-c", count, "10.77.0.1"]
+    subprocess.run(command, check=True, capture_output=True, timeout=seconds + 30)
 
 
 def _traffic(peer: str, seconds: float) -> str:
