@@ -35,7 +35,7 @@ class CaptureConfig(Section):
     promiscuous: bool = True
     """Ask the interface for frames that are not addressed to this machine, as a mirror port needs."""
 
-    evidence_size: Annotated[ByteSize, AfterValidator(_off_or_enough)] = Field(default=4 * 10**6, ge=0, le=2**30)
+    evidence_size: Annotated[ByteSize, AfterValidator(_off_or_enough)] = Field(default=4 * 10**6, ge=0, le=2**26)
     """Memory of recent packet headers kept for each interface, from which evidence of alerts is taken. "0B" keeps none and writes
     none; otherwise at least "100kB"."""
 

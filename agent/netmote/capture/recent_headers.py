@@ -11,6 +11,9 @@ One thread writes and never waits. Another may read at any time: it copies, and 
 overwritten meanwhile.
 """
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +24,7 @@ from netmote.clock import NANOSECONDS_PER_SECOND
 
 REACH_SECONDS = 60.0  # the longest window of the shipped rules whose packets must still be there when it closes
 _LEAST_BYTES = 100_000
+_READ_ROWS = 8_192  # a reader copies so many at once: no call of it keeps the interpreter from the writer for long
 _LONG_SHARE = 4  # one byte in so many is for long headers: DNS, VLAN tags inside the frame, IP options
 
 
@@ -69,28 +73,54 @@ class RecentHeaders:
     def close(self) -> None:
         """What is kept stays readable."""
 
-    def between(self, start_ns: int, end_ns: int) -> "KeptHeaders":
-        """Copies of the frames with `start_ns` <= time < `end_ns`, in the order of time. From any thread."""
-        parts = [bank.between(start_ns, end_ns) for bank in (self._plain, self._long)]
-        data = np.concatenate([part["data"].reshape(-1) for part in parts])
-        begin = np.cumsum([0] + [part["data"].size for part in parts[:-1]])
-        offset = np.concatenate(
-            [base + np.arange(len(part["data"])) * part["data"].shape[1] for base, part in zip(begin, parts, strict=True)]
-        )
-        column = {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS}
-        order = np.argsort(column["timestamp_ns"], kind="stable")
+    def between(self, start_ns: int, end_ns: int, wanted: Callable[[Frames], NDArray[np.bool_]] | None = None) -> "KeptHeaders":
+        """Copies of the frames with `start_ns` <= time < `end_ns`, in the order of time. From any thread.
+
+        `wanted` says which of some frames to take, (n,); it is asked for a few thousand at a time.
+        """
+        parts = []
+        for bank in (self._plain, self._long):
+            for columns in bank.between(start_ns, end_ns):
+                part = self._kept(columns)
+                parts.append(part if wanted is None else part.at(np.flatnonzero(wanted(part.frames))))
+        return self._joined([part for part in parts if len(part)])
+
+    def _kept(self, columns: "_Columns") -> "KeptHeaders":
+        data = columns["data"]
         frames = Frames(
-            data,
-            offset[order],
-            captured=column["captured"][order].astype("i8"),
-            wire_length=column["wire_length"][order],
-            timestamp_ns=column["timestamp_ns"][order],
+            data.reshape(-1),
+            np.arange(len(data)) * data.shape[1],
+            captured=columns["captured"].astype("i8"),
+            wire_length=columns["wire_length"],
+            timestamp_ns=columns["timestamp_ns"],
             link_type=self.link_type,
-            is_tagged=column["is_tagged"][order],
-            tag_control=column["tag_control"][order],
-            tag_protocol=column["tag_protocol"][order],
+            is_tagged=columns["is_tagged"],
+            tag_control=columns["tag_control"],
+            tag_protocol=columns["tag_protocol"],
         )
-        return KeptHeaders(frames, column["stands_for"][order])
+        return KeptHeaders(frames, columns["stands_for"])
+
+    def _joined(self, parts: list["KeptHeaders"]) -> "KeptHeaders":
+        if not parts:
+            return self._kept({"data": np.zeros((0, 1), "u1"), **{name: np.zeros(0, kind) for name, kind in _COLUMNS.items()}})
+        begin = np.cumsum([0] + [len(part.frames.buffer) for part in parts[:-1]]).tolist()
+
+        def column(name: str) -> NDArray[Any]:
+            return np.concatenate([getattr(part.frames, name) for part in parts])
+
+        joined = Frames(
+            column("buffer"),
+            np.concatenate([part.frames.offset + base for part, base in zip(parts, begin, strict=True)]),
+            captured=column("captured"),
+            wire_length=column("wire_length"),
+            timestamp_ns=column("timestamp_ns"),
+            link_type=self.link_type,
+            is_tagged=column("is_tagged"),
+            tag_control=column("tag_control"),
+            tag_protocol=column("tag_protocol"),
+        )
+        kept = KeptHeaders(joined, np.concatenate([part.stands_for for part in parts]))
+        return kept.at(np.argsort(joined.timestamp_ns, kind="stable"))
 
 
 class KeptHeaders:
@@ -149,6 +179,7 @@ _COLUMNS = {
     "tag_protocol": "u2",
     "stands_for": "f4",
 }
+_Columns = dict[str, NDArray[Any]]  # these, and `data`: (n, width) bytes
 
 
 class _Bank:
@@ -220,14 +251,15 @@ class _Bank:
             done += len(part)
         self._written = self._begun
 
-    def between(self, start_ns: int, end_ns: int) -> dict[str, NDArray]:  # type: ignore[type-arg]
-        """Copies of the columns of the rows in this span, oldest first."""
+    def between(self, start_ns: int, end_ns: int) -> Iterator[_Columns]:
+        """Copies of the columns of the rows in this span, oldest first, some thousand at a time."""
         last = self._written
-        position = np.arange(max(0, last - self.capacity), last)
-        time = self._column["timestamp_ns"][position % self.capacity]
-        position = position[(time >= start_ns) & (time < end_ns)]
-        slot = position % self.capacity
-        found = {name: column[slot] for name, column in self._column.items()}
-        found["data"] = self._data[slot]
-        is_whole = position >= self._begun - self.capacity
-        return found if is_whole.all() else {name: column[is_whole] for name, column in found.items()}
+        for first in range(max(0, last - self.capacity), last, _READ_ROWS):
+            position = np.arange(first, min(first + _READ_ROWS, last))
+            time = self._column["timestamp_ns"][position % self.capacity]
+            position = position[(time >= start_ns) & (time < end_ns)]
+            slot = position % self.capacity
+            found = {name: column[slot] for name, column in self._column.items()}
+            found["data"] = self._data[slot]
+            is_whole = position >= self._begun - self.capacity
+            yield found if is_whole.all() else {name: column[is_whole] for name, column in found.items()}

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netmote.alerts.alert import Alert, AlertState, Committed
 from netmote.capture.config import CaptureConfig
+from netmote.capture.frames import Frames
 from netmote.capture.packet_match import FlowEnds, frames_of_address, frames_of_flows
-from netmote.capture.recent_headers import KeptHeaders, RecentHeaders
+from netmote.capture.recent_headers import RecentHeaders
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
 from netmote.daemon.evidence_files import EvidenceBounds, EvidenceFiles, EvidencePart
 from netmote.records.entity import EntityKind
@@ -32,7 +34,7 @@ log = logging.getLogger(__name__)
 
 COMPONENT = "evidence"
 # Each takes some milliseconds and at most `evidence_file_size`. Further revisions of an alert may take half of them.
-PER_MINUTE = 20
+PER_MINUTE = 10
 _QUEUE = 16
 # A block of a ring is handed over at most this long after its first packet: later packets may still be on their way.
 _SETTLED_NS = NANOSECONDS_PER_SECOND
@@ -138,6 +140,9 @@ class Evidence:
         except OSError as error:
             outcome = "failed"
             self._fail(error)
+        except asyncio.CancelledError:
+            self._count("abandoned")  # the thread ends what it began: the file is whole or not there
+            raise
         else:
             if outcome == "written" and self._health.recover(COMPONENT):
                 log.info("evidence is written again", extra={"component": COMPONENT})
@@ -168,7 +173,7 @@ class Evidence:
         covered = self._files.covered_until_ns(alert.alert_id)
         until = min(max(alert.window_end_ns, alert.last_seen_ns), self._clock.now_ns() - _SETTLED_NS)
         begin = max(min(alert.window_start_ns, until - _LEAST_SPAN_NS), covered)
-        parts = [part for recent in request.recents if (part := _part(alert, recent.between(begin, until), recent)) is not None]
+        parts = [part for recent in request.recents if (part := _part(alert, recent, begin, until)) is not None]
         if not parts:
             return "empty"
         written = sum(len(part.kept) for part in parts)
@@ -180,10 +185,8 @@ class Evidence:
         return "full" if left_out == written else "written"
 
 
-def _part(alert: Alert, kept: KeptHeaders, recent: RecentHeaders) -> EvidencePart | None:
+def _part(alert: Alert, recent: RecentHeaders, begin_ns: int, end_ns: int) -> EvidencePart | None:
     """The headers of one interface that stand behind an alert; None when none does."""
-    if not len(kept):
-        return None
     flows = tuple(
         FlowEnds(
             each.source_address,
@@ -194,17 +197,18 @@ def _part(alert: Alert, kept: KeptHeaders, recent: RecentHeaders) -> EvidencePar
         )
         for each in alert.evidence.top_flows
     )
-    is_of_flow = frames_of_flows(kept.frames, flows) if flows else np.zeros(len(kept), np.bool_)
-    if alert.entity.kind is EntityKind.INTERFACE:
-        is_wanted = np.ones(len(kept), np.bool_)
-    elif alert.entity.kind is EntityKind.HOST and _is_address(alert.entity.name):
-        is_wanted = is_of_flow | frames_of_address(kept.frames, alert.entity.name)
-    else:
-        is_wanted = is_of_flow
-    rows = np.flatnonzero(is_wanted)
-    if not len(rows):
+
+    def is_wanted(frames: Frames) -> NDArray[np.bool_]:
+        if alert.entity.kind is EntityKind.INTERFACE:
+            return np.ones(len(frames), np.bool_)
+        if alert.entity.kind is EntityKind.HOST and _is_address(alert.entity.name):
+            return frames_of_address(frames, alert.entity.name) | frames_of_flows(frames, flows)
+        return frames_of_flows(frames, flows)
+
+    kept = recent.between(begin_ns, end_ns, is_wanted)
+    if not len(kept):
         return None
-    return EvidencePart(recent.interface, recent.link_type, kept.at(rows), is_of_flow[rows])
+    return EvidencePart(recent.interface, recent.link_type, kept, frames_of_flows(kept.frames, flows))
 
 
 def _is_address(name: str) -> bool:
