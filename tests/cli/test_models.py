@@ -4,10 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+import yaml
 from typer.testing import CliRunner
 
 from netmote.cli.main import app
 from netmote.config.builtin import builtin_path
+from netmote.windows.schemas import TRAFFIC
 
 runner = CliRunner()
 
@@ -30,11 +32,72 @@ def test_list_names_active_and_refused(tmp_path: Path) -> None:
     assert "refused" in runner.invoke(app, ["models", "list", "--config", str(config)], env={"COLUMNS": "200"}).output
 
 
-def test_show_prints_manifest_and_card() -> None:
-    """What it was trained on and where it fails can be read; an unknown name is refused."""
-    result = runner.invoke(app, ["models", "show", "traffic-autoencoder"])
-    assert result.exit_code == 0
-    assert "feature_schema" in result.output
-    manifest = json.loads(runner.invoke(app, ["models", "show", "traffic-autoencoder", "--json"]).output)["manifest"]
-    assert manifest["name"] == "traffic-autoencoder"
-    assert runner.invoke(app, ["models", "show", "nothing"]).exit_code == 1
+def _show(*arguments: str, width: int = 100) -> str:
+    result = runner.invoke(app, ["models", "show", *arguments], env={"COLUMNS": str(width)})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_show_reads_on_a_terminal() -> None:
+    """What it fits, how it was proven, what was measured and where it fails, within 100 columns and two screens, no line cut off."""
+    manifest = json.loads(_show("traffic-autoencoder", "--json"))["manifest"]
+    lines = _show("traffic-autoencoder").splitlines()
+    said = "\n".join(lines)
+    flowing = " ".join(said.split())
+    assert max(map(len, lines)) <= 100
+    assert len(lines) < 90
+    assert "…" not in said
+    assert f"traffic version 1, windows of 60 s every 10 s, hash {TRAFFIC.hash[:16]}" in flowing
+    assert ", ".join(TRAFFIC.names) in flowing
+    assert f"int8-weights: {manifest['quantisation']['reason']}" in flowing
+    assert f"int8-dynamic was refused: {manifest['quantisation']['refused']['int8-dynamic']}" in flowing
+    recorded = manifest["quantisation"]["recorded"]
+    row = f"recorded {recorded['windows']:,} {recorded['spearman']:.4f} {recorded['alert_agreement']:.4f}"
+    assert row in flowing
+    for name, one in manifest["evaluation"].items():
+        assert f"{name} {one['windows_attack']:,} {one['auc']:.3f} {one['auc_robust_z']:.3f} {one['auc_random']:.3f}" in flowing
+    for limit in manifest["known_limits"]:
+        assert limit in flowing
+    assert f"{len(manifest['training']['excluded'])} captures" in flowing
+    assert not set(manifest["training"]["excluded"]) & set(flowing.split())
+
+
+def test_show_is_readable_on_a_narrow_terminal() -> None:
+    """Within 80 columns nothing is cut off either."""
+    lines = _show("traffic-autoencoder", width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in "\n".join(lines)
+
+
+def test_the_record_for_programs_is_whole() -> None:
+    """JSON carries the status and the manifest as it stands in the bundle."""
+    record = json.loads(_show("traffic-autoencoder", "--json"))
+    assert set(record) == {"name", "version", "state", "reason", "runtime", "path", "size_bytes", "load_ms", "manifest"}
+    assert record["manifest"] == yaml.safe_load((Path(record["path"]) / "manifest.yaml").read_text()) | {"parent": None}
+
+
+def test_the_card_can_be_read() -> None:
+    """`--card` shows what the maker wrote."""
+    assert "Where it fails" in _show("traffic-autoencoder", "--card")
+
+
+def test_a_refused_bundle_says_why_and_no_more(tmp_path: Path) -> None:
+    """Nothing of what a refused bundle claims of itself is shown."""
+    bundle = tmp_path / "traffic-autoencoder" / "9.0.0"
+    bundle.mkdir(parents=True)
+    (bundle / "manifest.yaml").write_text("name: [not a name]\n")
+    (bundle / "MODEL_CARD.md").write_text("Trust me.\n")
+    config = tmp_path / "c.yaml"
+    config.write_text(f"models: {{bundles: [{tmp_path}]}}\n")
+    for option in ([], ["--card"]):
+        said = _show("traffic-autoencoder/9.0.0", "--config", str(config), *option)
+        assert "refused" in said
+        assert "missing-file: " in said
+        assert "Trust me" not in said
+
+
+def test_a_name_that_is_none_is_refused() -> None:
+    """Exit status 1 and a reason."""
+    result = runner.invoke(app, ["models", "show", "nothing"])
+    assert result.exit_code == 1
+    assert "no bundle 'nothing'" in result.output

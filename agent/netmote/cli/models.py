@@ -24,20 +24,15 @@ def list_bundles(config: ConfigOption = None, json_lines: JsonOption = False) ->
     import json
 
     from rich.console import Console
-    from rich.table import Table
+
+    from netmote.cli.model_output import print_bundles
 
     bundles = _load(config)
     if json_lines:
         for bundle in bundles:
             typer.echo(json.dumps(_record(bundle)))
         return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("name", "version", "state", "runtime", "bytes", "load ms", "reason"):
-        table.add_column(heading)
-    for bundle in bundles:
-        record = _record(bundle)
-        table.add_row(*(str(record[key]) for key in ("name", "version", "state", "runtime", "size_bytes", "load_ms", "reason")))
-    Console().print(table)
+    print_bundles(Console(), bundles)
 
 
 @app.command("show")
@@ -45,32 +40,38 @@ def show_bundle(
     name: Annotated[str, typer.Argument(help="Name of the bundle, or <name>/<version>.")],
     config: ConfigOption = None,
     json_lines: JsonOption = False,
+    card: Annotated[bool, typer.Option("--card", help="Show the model card as its maker wrote it.")] = False,
 ) -> None:
-    """Show the manifest and the card of one bundle.
+    """Show what a bundle fits, how its quantisation was proven, what was measured and where it fails.
 
     Example: netmote models show traffic-autoencoder
     """
     import json
 
-    import yaml
     from rich.console import Console
     from rich.markdown import Markdown
+
+    from netmote.cli.model_output import print_bundle
+    from netmote.models.manifest import CARD_FILE
 
     found = [bundle for bundle in _load(config) if name in (bundle.name, f"{bundle.name}/{bundle.version}")]
     if not found:
         typer.echo(f"no bundle {name!r} in the configured directories", err=True)
         raise typer.Exit(1)
-    for bundle in found:
-        manifest = bundle.manifest.model_dump(mode="json", by_alias=True) if bundle.manifest else {}
+    console = Console()
+    for number, bundle in enumerate(found):
         if json_lines:
+            manifest = bundle.manifest.model_dump(mode="json", by_alias=True) if bundle.manifest else {}
             typer.echo(json.dumps({**_record(bundle), "manifest": manifest}, default=str))
             continue
-        console = Console()
-        console.print(f"[bold]{bundle.name}[/] {bundle.version}  {bundle.state}  {bundle.reason or ''}")
-        console.print(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True), markup=False)
-        card = Path(bundle.path) / "MODEL_CARD.md"
-        if card.is_file():
-            console.print(Markdown(card.read_text()))
+        if number:
+            console.print()
+        written = Path(bundle.path) / CARD_FILE
+        # Of a refused bundle nothing is believed, so its card is not shown either.
+        if card and bundle.manifest is not None and written.is_file():
+            console.print(Markdown(written.read_text()))
+        else:
+            print_bundle(console, bundle)
 
 
 def _load(config: Any) -> tuple[Any, ...]:
@@ -86,7 +87,7 @@ def _record(bundle: Any) -> dict[str, Any]:
         "name": bundle.name,
         "version": bundle.version,
         "state": bundle.state,
-        "reason": f"{bundle.reason}: {bundle.detail}" if bundle.detail else bundle.reason,
+        "reason": bundle.why,
         "runtime": bundle.runtime,
         "path": bundle.path,
         "size_bytes": bundle.size,

@@ -223,7 +223,7 @@ class Survey:
         models = []
         for bundle in self._daemon.bundles:
             state: Literal["active", "refused", "idle"] = "idle" if bundle.state == "standby" else bundle.state
-            reason = f"{bundle.reason}: {bundle.detail}" if bundle.detail else bundle.reason
+            reason = bundle.why
             if bundle.state == "active" and bundle.name in failures:
                 state, reason = "refused", f"out of use: {failures[bundle.name]}"
             schema = bundle.manifest.feature_schema.name if bundle.manifest else ""

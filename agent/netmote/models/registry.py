@@ -40,6 +40,11 @@ class BundleStatus:
     runtime: str  # "onnxruntime", "numpy", or "" unless active
     manifest: Manifest | None = None
 
+    @property
+    def why(self) -> str:
+        """The refusal in words, else empty."""
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
