@@ -17,6 +17,7 @@ import os
 import select
 import socket
 import struct
+import time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,9 @@ _RESERVED = 9
 _RETIRE_MS = 100  # a block with packets in it is handed over after this long
 _LARGEST_BLOCK = 2 << 20
 _MOST_PACKETS = 65_536
+_GATHERED = 0.1  # seconds
+_ENOUGH_PACKETS = 32_768  # more at once are metered no faster
+_RING_BYTES_PER_SECOND = 2e9  # while more are gathered it is looked at so often that 250 MB a second fill an eighth in between
 _SHORT_RUN, _WALKED = 24, 512  # runs shorter than this make the chain be walked for so many records
 _STATUS_VLAN_VALID, _STATUS_TPID_VALID = 0x10, 0x40
 _HEADER = np.dtype(
@@ -141,6 +145,7 @@ class Ring:
     def read(self, timeout: float) -> PacketColumns | None:
         """Packets that are ready, or those that come within `timeout` seconds, else None. At most 65,536.
 
+        Where the ring is far from full, more are waited for, a tenth of a second or `timeout` at most: many at once cost less each.
         Raises InterfaceGone when the interface has vanished.
         """
         if self._words is None:
@@ -150,6 +155,7 @@ class Ring:
             if not self._is_ready(self._current):
                 self._check_interface()
                 return None
+        self._gather(min(timeout, _GATHERED))
         parts: list[NDArray[np.int64]] = []
         count = 0
         block = self._current
@@ -168,6 +174,22 @@ class Ring:
             for _ in range(len(parts)):
                 self._words[(self._current * self._block + 8) >> 2] = 0
                 self._current = (self._current + 1) % self._blocks
+
+    def _gather(self, longest: float) -> None:
+        """Sleep until a quarter of the ring is ready, or enough for a batch, or `longest` seconds have passed."""
+        assert self._words is not None
+        step = self.ring_bytes / _RING_BYTES_PER_SECOND
+        block, count, waited = self._current, 0, 0.0
+        for _ in range(self._blocks // 4):
+            while not self._is_ready(block):
+                if waited + step > longest:
+                    return
+                time.sleep(step)
+                waited += step
+            count += int(self._words[(block * self._block + 12) >> 2])
+            if count >= _ENOUGH_PACKETS:
+                return
+            block = (block + 1) % self._blocks
 
     def take_dropped(self) -> int:
         """Packets the kernel dropped since this was last asked (PACKET_STATISTICS). Ask after each `read`."""
