@@ -128,7 +128,6 @@ class _Softflowd:
 
     def finish(self) -> dict[str, int]:
         """End it; what libpcap counted."""
-        time.sleep(0.3)
         said = _run("softflowctl", "-c", str(self._control), "statistics")
         self.kill()
         found = {"received": 0, "dropped": 0}
@@ -157,7 +156,7 @@ def _measure(reader: _Netmote | _Softflowd, generate: list[str]) -> dict[str, fl
     with _ended(reader):
         before = _cpu_ns(reader.process_id)
         sent, elapsed = _run(*generate).split()
-        time.sleep(0.4)  # the kernel hands over the last block after a tenth of a second
+        time.sleep(1.2)  # libpcap hands over its last block after a second
         spent = _cpu_ns(reader.process_id) - before
         told = reader.finish()
     return {

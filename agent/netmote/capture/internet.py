@@ -13,6 +13,7 @@ from netmote.capture.frames import rows_at
 from netmote.capture.packets import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, Undecodable
 
 _IPV4_HEADER, _IPV6_HEADER = 20, 40
+_IPV6_ROW = _IPV6_HEADER + 16  # up to the control bits of TCP, in words of eight bytes
 # Extension headers that are stepped over (RFC 8200 section 4; AH: RFC 4302 section 2). ESP (50) hides what follows; 59 is none.
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS = 0, 43, 44, 51, 60
 _LONGEST_CHAIN = 32
@@ -121,27 +122,50 @@ def decode_ipv6(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns)
     """
     buffer, offset = datagrams.buffer, datagrams.offset[rows]
     available, wire = datagrams.available[rows], datagrams.wire[rows]
-    header = rows_at(buffer, offset, _IPV6_HEADER)
+    header = rows_at(buffer, offset, _IPV6_ROW)
     reason = np.zeros(len(rows), "u1")
     reason[header[:, 0] >> 4 != 6] = Undecodable.BAD_IP_HEADER
     reason[available < 1] = Undecodable.TRUNCATED
     reason[(reason == 0) & (available < _IPV6_HEADER)] = Undecodable.TRUNCATED
-    good = reason == 0
-    header, offset, available, wire, rows = header[good], offset[good], available[good], wire[good], rows[good]
+    if reason.any():
+        good = reason == 0
+        header, offset, available, wire, rows = header[good], offset[good], available[good], wire[good], rows[good]
+    next_header = header[:, 6].copy()
     payload = header.view(">u2")[:, 2].astype("i8")
-    is_offloaded = (header[:, 6] == PROTOCOL_TCP) | (header[:, 6] == PROTOCOL_UDP)
-    is_whole_wire = (payload == 0) & (is_offloaded | ((header[:, 6] == _HOP_BY_HOP) & (wire > _IPV6_HEADER + 0xFFFF)))
-    total = np.where(is_whole_wire, np.maximum(wire, _IPV6_HEADER), _IPV6_HEADER + payload)
-    end = offset + np.minimum(total, available)
-    protocol, transport, is_fragment, is_first = _follow_chain(buffer, offset + _IPV6_HEADER, end, header[:, 6].copy())
-    columns.is_fragment[rows] = is_fragment
+    total = payload + _IPV6_HEADER
+    empty = np.flatnonzero(payload == 0)
+    if len(empty):
+        kind, beyond = next_header[empty], wire[empty]
+        is_whole_wire = (kind == PROTOCOL_TCP) | (kind == PROTOCOL_UDP)
+        is_whole_wire |= (kind == _HOP_BY_HOP) & (beyond > _IPV6_HEADER + 0xFFFF)
+        total[empty] = np.where(is_whole_wire, np.maximum(beyond, _IPV6_HEADER), _IPV6_HEADER)
     columns.ip_total_length[rows] = total
     columns.ip_class_of_service[rows] = (header[:, 0] << 4) | (header[:, 1] >> 4)
-    columns.flow_class[rows] = protocol.astype("u8") | np.uint64(6 << 8)
-    columns.source_word[rows] = 0
-    columns.destination_word[rows] = 0
     columns.add_six(rows, header.view("u8")[:, 1:5].copy())
-    _Transport(buffer, transport, np.where(is_first, end, 0), protocol).read(rows, columns)
+    there = np.minimum(total, available)
+    end = offset + there
+    # Most have a transport header that is wholly there, right behind: it was gathered along with this one.
+    is_tcp = next_header == PROTOCOL_TCP
+    is_plain = (is_tcp & (there >= _IPV6_HEADER + 14)) | ((next_header == PROTOCOL_UDP) & (there >= _IPV6_HEADER + 4))
+    plain = rows[is_plain]
+    columns.transport[plain] = offset[is_plain] + _IPV6_HEADER
+    columns.flow_class[plain] = next_header[is_plain] | np.uint64(6 << 8)
+    behind = header[is_plain, _IPV6_HEADER:]
+    ports = behind.view("u2")
+    columns.source_word[plain] = ports[:, 0]
+    columns.destination_word[plain] = ports[:, 1]
+    columns.tcp_control_bits[plain] = behind[:, 13] * is_tcp[is_plain]
+    rest = np.flatnonzero(~is_plain)
+    if len(rest):
+        rows = rows[rest]
+        columns.source_word[rows] = 0
+        columns.destination_word[rows] = 0
+        protocol, transport, is_fragment, is_first = _follow_chain(
+            buffer, offset[rest] + _IPV6_HEADER, end[rest], next_header[rest]
+        )
+        columns.is_fragment[rows] = is_fragment
+        columns.flow_class[rows] = protocol.astype("u8") | np.uint64(6 << 8)
+        _Transport(buffer, transport, np.where(is_first, end[rest], 0), protocol).read(rows, columns)
     return reason
 
 
