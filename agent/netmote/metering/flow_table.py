@@ -234,10 +234,12 @@ class FlowTable:
 
     def _blank_rows(self, rows: NDArray[np.int64]) -> None:
         self.keys["flow_class"][rows] = 0
-        self.flows[rows] = self._blank_flow
+        self.put_flows(rows, np.repeat(self._blank_flow, len(rows)))
+        pairs = self.control_bits.view("u2").reshape(-1)
+        blank = np.repeat(self._blank_half, len(rows)).view("V48")
         for half in (2 * rows, 2 * rows + 1):
-            self.halves[half] = self._blank_half
-            self.control_bits[half] = 0
+            self.halves.view("V48")[half] = blank
+            pairs[half] = 0
         self.counters[rows] = 0
 
     def _rebuild(self) -> None:
@@ -250,13 +252,16 @@ class FlowTable:
 
     def begin_pane(self, rows: NDArray[np.int64]) -> None:
         """Forget what `rows` counted in the pane that was emitted; what a flow is remembers itself."""
-        for name in ("first", "minimum", "maximum"):
-            self.flows[name][rows] = self._blank_flow[name]
+        flows = np.repeat(self._blank_flow, len(rows))
+        kept = self.take_flows(rows)
+        flows["flow_id"], flows["start"] = kept["flow_id"], kept["start"]
+        self.put_flows(rows, flows)
+        halves, open_bits = self.halves.view("V48"), self.control_bits[:, 0]
         for half in (2 * rows, 2 * rows + 1):
             blank = np.repeat(self._blank_half, len(rows))
-            blank["last"] = self.halves["last"][half]
-            self.halves[half] = blank
-            self.control_bits[half, 0] = 0
+            blank["last"] = halves.take(half).view(HALF_ROW)["last"]
+            halves[half] = blank.view("V48")
+            open_bits[half] = 0
         self.counters[rows] = 0
 
 

@@ -4,20 +4,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netmote.metering.flow_key import IS_SIX
-from netmote.metering.flow_table import COUNTERS, FlowTable
+from netmote.metering.flow_table import COUNTERS, FLOW_ROW, HALF_ROW, KEY_ROW, FlowTable
 from netmote.records.flow import FLOW_DTYPE
 
 NO_SLICES = np.zeros(0, FLOW_DTYPE)
 NO_SLICES.flags.writeable = False
+_CACHED = 8192  # slices filled at once: they stay in the second-level cache while their columns are written one by one
 
 
 def slices_of(table: FlowTable, rows: NDArray[np.int64], reasons: NDArray[np.uint8]) -> NDArray[np.void]:
     """One slice a row, in the order of `rows`. A slice without packets says when the flow's last packet was, and why it ended."""
     found = np.zeros(len(rows), FLOW_DTYPE)
-    key, flow = table.keys[rows], table.flows[rows]
+    for start in range(0, len(rows), _CACHED):
+        part = slice(start, start + _CACHED)
+        _fill(found[part], table, rows[part], reasons[part])
+    return found
+
+
+def _fill(found: NDArray[np.void], table: FlowTable, rows: NDArray[np.int64], reasons: NDArray[np.uint8]) -> None:
+    key, flow = table.keys.view("V48").take(rows).view(KEY_ROW), table.flows.view("V32").take(rows).view(FLOW_ROW)
     initiator = key["initiator"].astype("i8")
     ours, theirs = 2 * rows + initiator, 2 * rows + 1 - initiator
-    one, other = table.halves[ours], table.halves[theirs]
+    halves = table.halves.view("V48")
+    one, other = halves.take(ours).view(HALF_ROW), halves.take(theirs).view(HALF_ROW)
     found["flow_id"] = flow["flow_id"]
     found["flow_end_ns"] = np.maximum(one["last"], other["last"])
     found["flow_start_ns"] = np.minimum(flow["first"], found["flow_end_ns"])
@@ -35,10 +44,16 @@ def slices_of(table: FlowTable, rows: NDArray[np.int64], reasons: NDArray[np.uin
         found[f"{side}_interarrival_sum_us"] = half["gap_sum"]
         found[f"{side}_interarrival_sum_of_squares"] = half["gap_squares"]
         found[f"{side}_interarrival_max_us"] = half["gap_maximum"]
-    counters, protocol = table.counters[rows], found["protocol_identifier"]
+    _fill_counters(found, table.counters.take(rows, axis=0))
+
+
+def _fill_counters(found: NDArray[np.void], counters: NDArray[np.uint32]) -> None:
+    """What few flows have: those that have counted anything, each counter for the protocols that have it."""
+    some = np.flatnonzero(counters.any(axis=1))
+    counters, protocol = counters[some], found["protocol_identifier"][some]
+    has = {protocols: np.isin(protocol, protocols) if protocols else True for _, protocols in COUNTERS.values()}
     for name, (column, protocols) in COUNTERS.items():
-        found[name] = counters[:, column] * np.isin(protocol, protocols) if protocols else counters[:, column]
-    return found
+        found[name][some] = counters[:, column] * has[protocols]
 
 
 def _fill_key(found: NDArray[np.void], key: NDArray[np.void], initiator: NDArray[np.int64]) -> None:
