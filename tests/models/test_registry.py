@@ -127,3 +127,9 @@ for runtime in ("auto", "onnxruntime"):
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["active numpy ", "refused  runtime"]
+
+
+def test_configuration_chooses_the_runtime() -> None:
+    """A small box may run the models with numpy; status then says so."""
+    loaded = load_detectors(ModelsConfig(runtime="numpy"), schemas=ALL)
+    assert {status.runtime for status in loaded.bundles if status.state == "active"} == {"numpy"}

@@ -13,7 +13,7 @@ from typing import Literal
 from netmote.clock import Clock, SystemClock
 from netmote.config.builtin import builtin_path
 from netmote.models.bundle import Bundle, read_bundle
-from netmote.models.config import ModelsConfig
+from netmote.models.config import ModelsConfig, RuntimeChoice
 from netmote.models.graph_detector import GraphDetector, Runtime
 from netmote.models.manifest import MANIFEST_FILE, Manifest
 from netmote.models.numpy_detector import NumpyRuntime
@@ -21,8 +21,6 @@ from netmote.models.refusal import BundleRefused, Refusal
 from netmote.models.self_test import self_test
 from netmote.scoring.detector import Detector
 from netmote.windows.schema import FeatureSchema
-
-RuntimeChoice = Literal["auto", "onnxruntime", "numpy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +57,14 @@ def load_detectors(
     *,
     schemas: Iterable[FeatureSchema],
     clock: Clock | None = None,
-    runtime: RuntimeChoice = "auto",
+    runtime: RuntimeChoice | None = None,
 ) -> Loaded:
-    """Load the newest usable version of every bundle. `auto` takes onnxruntime where there is one, else numpy.
+    """Load the newest usable version of every bundle. `runtime`: default the configuration's.
 
     `clock` times the self-test and every run of the detectors; the machine's own unless given.
     """
     clock = clock or SystemClock()
+    runtime = runtime or config.runtime
     known = tuple(schemas)
     detectors: dict[str, Detector] = {}
     statuses: list[BundleStatus] = []
