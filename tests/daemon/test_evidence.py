@@ -159,15 +159,24 @@ async def test_every_capture_is_asked_for_a_host(legs: Legs) -> None:
         {"entity": Entity(EntityKind.DEVICE, "sw1")},
         {"entity": Entity(EntityKind.INTERFACE, "sw1/ge0")},
         {"entity": Entity(EntityKind.HOST, "not-an-address")},
+        {"begin": -60, "end": 0},
     ],
 )
 async def test_what_has_no_packets_here_is_not_asked_for(legs: Legs, changes: dict[str, object]) -> None:
-    """Ended alerts and other people's devices cost nothing and are no outcome."""
+    """Ended alerts, other people's devices, and what was before the first packet cost nothing and are no outcome."""
     scene = Scene(legs)
     await scene.serve(scan(2))
     scene.evidence.note([committed(scan(**changes))])
     await scene.serve(scan(3))
     assert scene.outcomes() == {"written": 2}
+
+
+async def test_the_file_says_what_it_is(legs: Legs) -> None:
+    """Its comment names the alert, and of how many packets these are."""
+    scene = Scene(legs)
+    await scene.serve(scan())
+    said = evidence_path(legs.state_dir, scan().alert_id).read_bytes()
+    assert f"netmote alert {scan().alert_id} revision 1: of about 20 packets of host:192.0.2.7 20 were kept".encode() in said
 
 
 async def test_nothing_seen_and_nothing_wanted(legs: Legs) -> None:

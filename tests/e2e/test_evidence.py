@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from processes import DaemonProcess, Network, wait_for
@@ -30,6 +31,7 @@ def test_the_packets_of_a_scan_are_kept_and_read(network: Network, daemon: Daemo
 
     evidence = wait_for(kept, 25, "the evidence of the scan")
     assert evidence["interfaces"] == ["wire0"]
+    assert Path(evidence["path"]).stat().st_mode & 0o007 == 0
     command = ["tshark", "-r", evidence["path"], "-T", "fields", "-e", "ip.addr", "-e", "tcp.dstport", "-e", "frame.cap_len"]
     rows = subprocess.run([*command, "-Y", "ip"], check=True, capture_output=True, text=True, timeout=60).stdout.splitlines()
     told = [row.split("\t") for row in rows]

@@ -39,6 +39,8 @@ class RecentHeaders:
             raise ValueError(f"{size_bytes} bytes hold too few headers; at least {_LEAST_BYTES}")
         self.interface = interface
         self.link_type = link_type
+        self.first_ns: int | None = None
+        """When the first packet came; nothing is known of what was before."""
         long_bytes = size_bytes // _LONG_SHARE
         self._plain = _Bank(PLAIN_BYTES, size_bytes - long_bytes, random)
         self._long = _Bank(LONG_BYTES, long_bytes, random)
@@ -60,6 +62,8 @@ class RecentHeaders:
 
     def write(self, frames: Frames) -> None:
         """Keep these frames, in their order: the newest `LONG_BYTES` or fewer of each. Never raises on what a frame holds."""
+        if self.first_ns is None and len(frames):
+            self.first_ns = int(frames.timestamp_ns[0])
         is_long = frames.captured > PLAIN_BYTES
         if not is_long.any():
             self._plain.append(frames, None)

@@ -120,6 +120,8 @@ class Evidence:
             self._waiting.clear()
 
     def _concerns(self, alert: Alert, recent: RecentHeaders) -> bool:
+        if recent.first_ns is None or _end_ns(alert) <= recent.first_ns:
+            return False  # such as what analysis reads on from the store after a restart
         if alert.entity.kind is EntityKind.INTERFACE:
             return alert.entity.name == f"{self._sensor}/{recent.interface}"
         return (alert.entity.kind is EntityKind.HOST and _is_address(alert.entity.name)) or bool(alert.evidence.top_flows)
@@ -171,18 +173,25 @@ class Evidence:
         """In the worker thread. Returns the outcome; raises OSError."""
         alert = request.alert
         covered = self._files.covered_until_ns(alert.alert_id)
-        until = min(max(alert.window_end_ns, alert.last_seen_ns), self._clock.now_ns() - _SETTLED_NS)
+        until = min(_end_ns(alert), self._clock.now_ns() - _SETTLED_NS)
         begin = max(min(alert.window_start_ns, until - _LEAST_SPAN_NS), covered)
         parts = [part for recent in request.recents if (part := _part(alert, recent, begin, until)) is not None]
         if not parts:
             return "empty"
         written = sum(len(part.kept) for part in parts)
         seen = round(sum(float(part.kept.stands_for.sum()) for part in parts))
-        comment = f"netmote alert {alert.alert_id} revision {alert.revision}: {written} of about {seen} packets of {alert.entity}"
+        comment = (
+            f"netmote alert {alert.alert_id} revision {alert.revision}: of about {seen} packets of {alert.entity} "
+            f"{written} were kept in memory; those that fit are here"
+        )
         left_out = self._files.add(alert.alert_id, parts, until_ns=until, comment=comment, bounds=request.bounds)
         if left_out:
             self._metrics.evidence_packets_left_out_total.inc(left_out)
         return "full" if left_out == written else "written"
+
+
+def _end_ns(alert: Alert) -> int:
+    return max(alert.window_end_ns, alert.last_seen_ns)
 
 
 def _part(alert: Alert, recent: RecentHeaders, begin_ns: int, end_ns: int) -> EvidencePart | None:
