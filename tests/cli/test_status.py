@@ -43,7 +43,7 @@ def snapshot(**changes: Any) -> Snapshot:
             ),
         ),
         "drops": {"capture/arp": 12},
-        "models": (ModelStatus("traffic", "1.0.0", "active"),),
+        "models": (ModelStatus("traffic", "1.0.0", "active", p50_ms=0.1, p99_ms=0.25),),
         "alerts": (
             AlertSummary("abcdef0123", "firing", "error", "a scan", "host:192.0.2.7", "vertical_scan", 0.99, NOW, NOW, 3),
         ),
@@ -91,7 +91,7 @@ def test_healthy(tmp_path: Path) -> None:
         "core",
         "1/1",
         "capture/arp 12",
-        "traffic 1.0.0 active",
+        "traffic 1.0.0 active, p99 0.25 ms",
         "5 wait",
         "1 quarantined",
         "refused",

@@ -68,7 +68,9 @@ def render(snapshot: "Snapshot") -> "list[RenderableType]":
     if snapshot.drops:
         parts.append(Text("drops     " + "  ".join(f"{reason} {count:,}" for reason, count in snapshot.drops.items())))
     models = "  ".join(
-        f"{model.name} {model.version} {model.state}" + (f" ({model.reason})" if model.reason else "")
+        f"{model.name} {model.version} {model.state}"
+        + (f", p99 {model.p99_ms:.2f} ms" if model.p99_ms is not None else "")
+        + (f" ({model.reason})" if model.reason else "")
         for model in snapshot.models
     )
     learning = snapshot.learning
