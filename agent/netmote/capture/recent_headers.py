@@ -2,29 +2,22 @@
 
     ring ─► frames ─► write ─► two banks of fixed rows ◄─ between (another thread)
 
-Plain packets and those with long headers have a bank each (`snap_filter` keeps one of two lengths). Each bank must reach back
-`REACH_SECONDS` however fast packets come, for an alert is raised some seconds after its packets passed: so half of a bank may be
-filled at once, the other half at an even rate, and where more packets come an even random share of them is kept. `left_out`
-counts the others, and each kept row says for how many it stands.
-
-One thread writes and never waits. Another may read at any time: it copies, and then leaves out the rows that were being
-overwritten meanwhile.
+Plain packets and those with long headers have a bank each (`snap_filter` keeps one of two lengths). One thread writes and never
+waits; another may read at any time (`header_bank` says how).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netmote.capture.frames import Frames, rows_at
+from netmote.capture.frames import Frames
+from netmote.capture.header_bank import COLUMNS, Columns, HeaderBank
 from netmote.capture.pcapng_writer import PcapngWriter
 from netmote.capture.snap_filter import LONG_BYTES, PLAIN_BYTES
-from netmote.clock import NANOSECONDS_PER_SECOND
 
-REACH_SECONDS = 60.0  # the longest window of the shipped rules whose packets must still be there when it closes
 _LEAST_BYTES = 100_000
-_READ_ROWS = 8_192  # a reader copies so many at once: no call of it keeps the interpreter from the writer for long
 _LONG_SHARE = 4  # one byte in so many is for long headers: DNS, VLAN tags inside the frame, IP options
 
 
@@ -42,8 +35,8 @@ class RecentHeaders:
         self.first_ns: int | None = None
         """When the first packet came; nothing is known of what was before."""
         long_bytes = size_bytes // _LONG_SHARE
-        self._plain = _Bank(PLAIN_BYTES, size_bytes - long_bytes, random)
-        self._long = _Bank(LONG_BYTES, long_bytes, random)
+        self._plain = HeaderBank(PLAIN_BYTES, size_bytes - long_bytes, random)
+        self._long = HeaderBank(LONG_BYTES, long_bytes, random)
 
     @property
     def memory_bytes(self) -> int:
@@ -61,7 +54,7 @@ class RecentHeaders:
         return self._plain.left_out + self._long.left_out
 
     def write(self, frames: Frames) -> None:
-        """Keep these frames, in their order: the newest `LONG_BYTES` or fewer of each. Never raises on what a frame holds."""
+        """Keep these frames, in their order: the first `LONG_BYTES` or fewer of each. Never raises on what a frame holds."""
         if self.first_ns is None and len(frames):
             self.first_ns = int(frames.timestamp_ns[0])
         is_long = frames.captured > PLAIN_BYTES
@@ -89,7 +82,7 @@ class RecentHeaders:
                 parts.append(part if wanted is None else part.at(np.flatnonzero(wanted(part.frames))))
         return self._joined([part for part in parts if len(part)])
 
-    def _kept(self, columns: "_Columns") -> "KeptHeaders":
+    def _kept(self, columns: Columns) -> "KeptHeaders":
         data = columns["data"]
         frames = Frames(
             data.reshape(-1),
@@ -106,7 +99,7 @@ class RecentHeaders:
 
     def _joined(self, parts: list["KeptHeaders"]) -> "KeptHeaders":
         if not parts:
-            return self._kept({"data": np.zeros((0, 1), "u1"), **{name: np.zeros(0, kind) for name, kind in _COLUMNS.items()}})
+            return self._kept({"data": np.zeros((0, 1), "u1"), **{name: np.zeros(0, kind) for name, kind in COLUMNS.items()}})
         begin = np.cumsum([0] + [len(part.frames.buffer) for part in parts[:-1]]).tolist()
 
         def column(name: str) -> NDArray[Any]:
@@ -172,98 +165,3 @@ class HeaderFollowers:
     def close(self) -> None:
         for follower in self._followers:
             follower.close()
-
-
-_COLUMNS = {
-    "timestamp_ns": "i8",
-    "wire_length": "u4",
-    "captured": "u2",
-    "is_tagged": "?",
-    "tag_control": "u2",
-    "tag_protocol": "u2",
-    "stands_for": "f4",
-}
-_Columns = dict[str, NDArray[Any]]  # these, and `data`: (n, width) bytes
-
-
-class _Bank:
-    """Rows of one width, the oldest overwritten. Position `p` since the beginning lies in row `p % capacity`."""
-
-    def __init__(self, width: int, size_bytes: int, random: np.random.Generator) -> None:
-        row_bytes = width + sum(np.dtype(kind).itemsize for kind in _COLUMNS.values())
-        self.capacity = size_bytes // row_bytes
-        self.left_out = 0
-        self._width = width
-        self._data = np.zeros((self.capacity, width), "u1")
-        self._column = {name: np.zeros(self.capacity, kind) for name, kind in _COLUMNS.items()}
-        self._random = random
-        self._begun = self._written = 0  # positions: rows from `written` to `begun` are being overwritten
-        self._burst = self.capacity // 2
-        self._per_ns = (self.capacity - self._burst) / (REACH_SECONDS * NANOSECONDS_PER_SECOND)
-        self._allowed = float(self._burst)
-        self._latest_ns: int | None = None
-
-    @property
-    def nbytes(self) -> int:
-        return self._data.nbytes + sum(column.nbytes for column in self._column.values())
-
-    def append(self, frames: Frames, rows: NDArray[np.intp] | None) -> None:
-        """Keep these rows of the frames (None: all), or an even share of them."""
-        count = len(frames) if rows is None else len(rows)
-        if not count:
-            return
-        kept = self._allow(count, int(frames.timestamp_ns[-1]))
-        if kept < count:
-            # One of each of `kept` even strata, so that no rhythm of the traffic decides which.
-            chosen = np.unique(((np.arange(kept) + self._random.random(kept)) * (count / kept)).astype("i8")) if kept else None
-            self.left_out += count - (0 if chosen is None else len(chosen))
-            if chosen is None:
-                return
-            rows = chosen if rows is None else rows[chosen]
-        elif rows is None:
-            rows = np.arange(count)
-        self._put(frames, rows, count / len(rows))
-
-    def _allow(self, count: int, now_ns: int) -> int:
-        """How many of `count` packets may be kept: never more than a bank in `REACH_SECONDS`."""
-        if self._latest_ns is not None and now_ns > self._latest_ns:
-            self._allowed = min(float(self._burst), self._allowed + (now_ns - self._latest_ns) * self._per_ns)
-        self._latest_ns = now_ns  # a clock set back begins a new reckoning
-        kept = min(count, int(self._allowed))
-        self._allowed -= kept
-        return kept
-
-    def _put(self, frames: Frames, rows: NDArray[np.integer], stands_for: float) -> None:
-        self._begun = self._written + len(rows)
-        done = 0
-        while done < len(rows):
-            slot = (self._written + done) % self.capacity
-            part = rows[done : done + self.capacity - slot]
-            place = slice(slot, slot + len(part))
-            column = self._column
-            self._data[place] = rows_at(frames.buffer, frames.offset[part], self._width)
-            column["timestamp_ns"][place] = frames.timestamp_ns[part]
-            column["wire_length"][place] = frames.wire_length[part]
-            column["captured"][place] = np.minimum(frames.captured[part], self._width)
-            column["stands_for"][place] = stands_for
-            if frames.is_tagged is None or frames.tag_control is None or frames.tag_protocol is None:
-                column["is_tagged"][place] = False
-            else:
-                column["is_tagged"][place] = frames.is_tagged[part]
-                column["tag_control"][place] = frames.tag_control[part]
-                column["tag_protocol"][place] = frames.tag_protocol[part]
-            done += len(part)
-        self._written = self._begun
-
-    def between(self, start_ns: int, end_ns: int) -> Iterator[_Columns]:
-        """Copies of the columns of the rows in this span, oldest first, some thousand at a time."""
-        last = self._written
-        for first in range(max(0, last - self.capacity), last, _READ_ROWS):
-            position = np.arange(first, min(first + _READ_ROWS, last))
-            time = self._column["timestamp_ns"][position % self.capacity]
-            position = position[(time >= start_ns) & (time < end_ns)]
-            slot = position % self.capacity
-            found = {name: column[slot] for name, column in self._column.items()}
-            found["data"] = self._data[slot]
-            is_whole = position >= self._begun - self.capacity
-            yield found if is_whole.all() else {name: column[is_whole] for name, column in found.items()}
