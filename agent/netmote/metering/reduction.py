@@ -3,6 +3,8 @@
 All sums are unsigned 64-bit integers and wrap together, so they are exact and do not depend on how packets were cut into blocks.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,10 +39,10 @@ def add_packets(
         extreme.at(of_half, grouping.half_of, length)
         extreme(flows[name], extreme.reduceat(of_half, flow_half), out=flows[name])
     wide = length.astype("u8")
-    rows["octets"] += _half_sums(wide, start, end)
+    _add(rows["octets"], _half_sums(wide, end))
     wide *= wide
-    rows["squares"] += _half_sums(wide, start, end)
-    rows["packets"] += (end - start + 1).astype("u4")
+    _add(rows["squares"], _half_sums(wide, end))
+    _add(rows["packets"], (end - start + 1).astype("u4"))
     earliest = _add_times(rows, packets.timestamp_ns, grouping)
     np.minimum(flows["first"], np.minimum.reduceat(earliest, flow_half), out=flows["first"])
     bits = _or_bits(packets.tcp_control_bits.take(order), grouping)
@@ -54,17 +56,22 @@ def add_packets(
     pairs[half_row] = both
 
 
-def _half_sums(values: NDArray[np.uint64], start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.uint64]:
-    total = np.cumsum(values)
-    sums: NDArray[np.uint64] = total[end]
-    sums[1:] -= total[start[1:] - 1]
+def _add(column: NDArray[Any], values: NDArray[Any]) -> None:
+    """In place, without the second assignment of `rows[name] += values`."""
+    np.add(column, values, out=column)
+
+
+def _half_sums(values: NDArray[np.uint64], end: NDArray[np.int64]) -> NDArray[np.uint64]:
+    total = np.cumsum(values).take(end)
+    sums = total.copy()
+    sums[1:] -= total[:-1]
     return sums
 
 
 def _or_bits(bits: NDArray[np.uint8], grouping: Grouping) -> NDArray[np.uint8]:
     """OR per half: that of the first and the last packet, and then only the packets that add to it."""
-    joined: NDArray[np.uint8] = bits[grouping.half_start] | bits[grouping.half_end]
-    more = np.flatnonzero(bits & ~joined[grouping.half_of])
+    joined: NDArray[np.uint8] = bits.take(grouping.half_start) | bits.take(grouping.half_end)
+    more = np.flatnonzero(bits & ~joined.take(grouping.half_of))
     np.bitwise_or.at(joined, grouping.half_of[more], bits[more])
     return joined
 
@@ -88,12 +95,13 @@ def _add_times(rows: NDArray[np.void], timestamp: NDArray[np.int64], grouping: G
         gap[start] = np.where(is_new, 0, earliest - last)
     wide = gap.view("u8")
     wide //= _MICROSECOND
-    rows["gap_sum"] += _half_sums(wide, start, end)
-    longest = np.zeros(len(start), "u4")
-    np.maximum.at(longest, half_of, np.minimum(wide, _LARGEST_GAP).astype("u4"))
-    np.maximum(rows["gap_maximum"], longest, out=rows["gap_maximum"])
+    _add(rows["gap_sum"], _half_sums(wide, end))
+    longest = np.zeros(len(start), "u8")
+    np.maximum.at(longest, half_of, wide)
+    np.minimum(longest, _LARGEST_GAP, out=longest)
+    np.maximum(rows["gap_maximum"], longest.astype("u4"), out=rows["gap_maximum"])
     wide *= wide
-    rows["gap_squares"] += _half_sums(wide, start, end)
+    _add(rows["gap_squares"], _half_sums(wide, end))
     rows["last"] = latest
     return earliest
 
@@ -133,23 +141,23 @@ def count_events(table: FlowTable, packets: PacketColumns, grouping: Grouping, h
     row_of = np.empty(len(packets), "i8")
     row_of[grouping.order] = half_flow_row.take(grouping.half_of)
     flags = packets.tcp_control_bits[flagged]
-    _add(table, "tcp_syn_count", row_of[flagged[(flags & (TCP_SYN | TCP_ACK)) == TCP_SYN]])
-    _add(table, "tcp_fin_count", row_of[flagged[(flags & TCP_FIN) != 0]])
-    _add(table, "tcp_rst_count", row_of[flagged[(flags & TCP_RST) != 0]])
+    _count(table, "tcp_syn_count", row_of[flagged[(flags & (TCP_SYN | TCP_ACK)) == TCP_SYN]])
+    _count(table, "tcp_fin_count", row_of[flagged[(flags & TCP_FIN) != 0]])
+    _count(table, "tcp_rst_count", row_of[flagged[(flags & TCP_RST) != 0]])
     protocol, kind = packets.protocol_identifier[typed], packets.icmp_type[typed]
     is_unreachable = ((protocol == PROTOCOL_ICMP) & (kind == 3)) | ((protocol == PROTOCOL_ICMPV6) & (kind == 1))
-    _add(table, "icmp_unreachable_count", row_of[typed[is_unreachable]])
-    _add(table, "fragment_count", row_of[fragments])
+    _count(table, "icmp_unreachable_count", row_of[typed[is_unreachable]])
+    _count(table, "fragment_count", row_of[fragments])
     if len(dns.position):
         rows = row_of[dns.position]
-        _add(table, "dns_query_count", rows[~dns.is_response])
-        _add(table, "dns_response_count", rows[dns.is_response])
-        _add(table, "dns_failure_count", rows[dns.is_response & (dns.response_code != 0)])
-        _add(table, "dns_question_octets", rows, dns.question_octets)
-        _add(table, "dns_question_entropy_millibits", rows, dns.question_entropy_millibits)
+        _count(table, "dns_query_count", rows[~dns.is_response])
+        _count(table, "dns_response_count", rows[dns.is_response])
+        _count(table, "dns_failure_count", rows[dns.is_response & (dns.response_code != 0)])
+        _count(table, "dns_question_octets", rows, dns.question_octets)
+        _count(table, "dns_question_entropy_millibits", rows, dns.question_entropy_millibits)
 
 
-def _add(table: FlowTable, name: str, rows: NDArray[np.int64], amount: NDArray[np.uint32] | None = None) -> None:
+def _count(table: FlowTable, name: str, rows: NDArray[np.int64], amount: NDArray[np.uint32] | None = None) -> None:
     if not len(rows):
         return
     held = rows >= 0
