@@ -166,8 +166,11 @@ class FlowTable:
         equal &= words[:, 1] == keys.high.take(which)
         if len(keys.six_position):
             six = np.flatnonzero(flow_class & IS_SIX)
-            far = keys.six_far.take(np.searchsorted(keys.six_position, which[six]), axis=1)
-            equal[six] &= (words[six, 2] == far[0]) & (words[six, 3] == far[1]) & (held["ports"][six] == far[2])
+            far = keys.six_far
+            if len(six) < len(keys.six_position):
+                far = far.take(np.searchsorted(keys.six_position, which.take(six)), axis=1)
+            for column, wanted in zip((words[:, 2], words[:, 3], held["ports"]), far, strict=True):
+                equal[six] &= column.take(six) == wanted
         return equal
 
     def insert(
