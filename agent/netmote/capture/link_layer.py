@@ -84,36 +84,31 @@ def network_layer(frames: Frames) -> NetworkLayer:
     length, where = _HEADERS[frames.link_type]
     offset = frames.offset + length
     ether_type = _u2_at(frames.buffer, frames.offset + where)
-    end = frames.offset + frames.captured
-    cut = frames.captured < length
-    if cut.any():
-        ether_type[cut] = 0
-    short = np.flatnonzero((ether_type < 0x0600) & ~cut)
+    if len(frames) and int(frames.captured.min()) < length:
+        ether_type[frames.captured < length] = 0
+    other = np.flatnonzero((ether_type != ETHERTYPE_IPV4) & (ether_type != ETHERTYPE_IPV6))  # few: only these are looked at again
+    kinds = ether_type[other]
+    short = other[(kinds < 0x0600) & (frames.captured[other] >= length)]
     if len(short):
-        _read_snap(frames.buffer, short, ether_type, offset, end)
-    vlan = _read_tags(frames, ether_type, offset, end)
+        _read_snap(frames, short, ether_type, offset)
+        kinds = ether_type[other]
+    vlan = _read_tags(frames, ether_type, offset, other[_is_tag(kinds)])
     return NetworkLayer(ether_type, offset, vlan)
 
 
-def _read_snap(
-    buffer: NDArray[np.uint8],
-    short: NDArray[np.int64],
-    ether_type: NDArray[np.uint16],
-    offset: NDArray[np.int64],
-    end: NDArray[np.int64],
-) -> None:
+def _read_snap(frames: Frames, short: NDArray[np.int64], ether_type: NDArray[np.uint16], offset: NDArray[np.int64]) -> None:
     """An 802.3 length instead of an EtherType: look behind LLC/SNAP with OUI 0 (RFC 1042). Others stay what they are: not IP."""
-    header = rows_at(buffer, offset[short], 8)
-    snap = (header[:, :6] == (0xAA, 0xAA, 0x03, 0, 0, 0)).all(axis=1) & (offset[short] + 8 <= end[short])
+    header = rows_at(frames.buffer, offset[short], 8)
+    end = frames.offset[short] + frames.captured[short]
+    snap = (header[:, :6] == (0xAA, 0xAA, 0x03, 0, 0, 0)).all(axis=1) & (offset[short] + 8 <= end)
     ether_type[short] = np.where(snap, header[:, 6:8].copy().view(">u2").reshape(-1), 1)
     offset[short] += np.where(snap, 8, 0)
 
 
 def _read_tags(
-    frames: Frames, ether_type: NDArray[np.uint16], offset: NDArray[np.int64], end: NDArray[np.int64]
+    frames: Frames, ether_type: NDArray[np.uint16], offset: NDArray[np.int64], tagged: NDArray[np.int64]
 ) -> NDArray[np.uint64] | None:
-    """Step over VLAN tags in place; the first two VIDs are kept, whether the kernel or the frame holds the first."""
-    tagged = np.flatnonzero(_is_tag(ether_type))
+    """Step over the VLAN tags of the frames at `tagged`, in place; the first two VIDs are kept, whether the kernel or the frame holds the first."""
     if frames.is_tagged is None or frames.tag_control is None or not frames.is_tagged.any():
         if not len(tagged):
             return None
@@ -125,7 +120,7 @@ def _read_tags(
     for _ in range(_DEEPEST_TAG):
         if not len(tagged):
             break
-        there = offset[tagged] + 4 <= end[tagged]
+        there = offset[tagged] + 4 <= frames.offset[tagged] + frames.captured[tagged]
         ether_type[tagged[~there]] = 0
         tagged = tagged[there]
         tag = rows_at(frames.buffer, offset[tagged], 4).view(">u2")
