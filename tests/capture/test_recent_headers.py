@@ -1,6 +1,7 @@
 """Recent headers: bounded, reaching back a minute at any rate, whole while they are being overwritten."""
 
 import threading
+from random import Random
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ ALWAYS = (0, 2**62)
 
 
 def recent(size_bytes: int = 100_000) -> RecentHeaders:
-    return RecentHeaders(interface="x", link_type=LINKTYPE_ETHERNET, size_bytes=size_bytes, random=np.random.default_rng(7))
+    return RecentHeaders(interface="x", link_type=LINKTYPE_ETHERNET, size_bytes=size_bytes, random=Random(7))
 
 
 def stamped(timestamp_ns: np.ndarray, *, length: int = 60) -> Frames:

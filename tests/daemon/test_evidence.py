@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ class Scene:
 
     @staticmethod
     def interface(name: str) -> RecentHeaders:
-        recent = RecentHeaders(interface=name, link_type=LINKTYPE_ETHERNET, size_bytes=1_000_000, random=np.random.default_rng(1))
+        recent = RecentHeaders(interface=name, link_type=LINKTYPE_ETHERNET, size_bytes=1_000_000, random=Random(1))
         in_turn = [
             packet("192.0.2.7", "10.0.0.1", 80),
             packet("10.0.0.1", "10.0.0.2", 443),

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from processes import CollectorProcess, DaemonProcess, Network, run, wait_for
+from processes import PYTHON, CollectorProcess, DaemonProcess, Network, run, wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 
@@ -77,10 +77,7 @@ def test_collector_outage_loses_nothing(network: Network, daemon: DaemonProcess,
     collector.start()
     wait_for(lambda: made <= {e["data"]["alert_id"] for e in collector.events()}, 70, "what was made during the outage")
     wait_for(lambda: all(not s["queued"] for s in daemon.status()["sinks"]), 20, "an empty queue")
-    count = json.loads(
-        subprocess.run(
-            network.in_sensor("curl", "-s", f"{collector.url}count"), check=True, capture_output=True, text=True, timeout=10
-        ).stdout
-    )
+    code = f"import urllib.request; print(urllib.request.urlopen('{collector.url}count', timeout=10).read().decode())"
+    count = json.loads(run(*network.in_sensor(PYTHON, "-c", code)).stdout)
     assert count["events"] == len(collector.events())
     assert daemon.stop() == 0

@@ -9,6 +9,7 @@ overwritten meanwhile.
 """
 
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ Columns = dict[str, NDArray[Any]]  # these, and `data`: (n, width) bytes
 class HeaderBank:
     """Rows of one width, the oldest overwritten. Position `p` since the beginning lies in row `p % capacity`."""
 
-    def __init__(self, width: int, size_bytes: int, random: np.random.Generator) -> None:
+    def __init__(self, width: int, size_bytes: int, random: Random) -> None:
         row_bytes = width + sum(np.dtype(kind).itemsize for kind in COLUMNS.values())
         self.capacity = size_bytes // row_bytes
         self.left_out = 0
@@ -60,7 +61,8 @@ class HeaderBank:
         kept = self._allow(count, int(frames.timestamp_ns[-1]))
         if kept < count:
             # One of each of `kept` even strata, so that no rhythm of the traffic decides which.
-            chosen = np.unique(((np.arange(kept) + self._random.random(kept)) * (count / kept)).astype("i8")) if kept else None
+            # One draw a block: an even stride from a random start cannot be foreseen, and numpy's generators cost 7 MB.
+            chosen = np.unique(((np.arange(kept) + self._random.random()) * (count / kept)).astype("i8")) if kept else None
             self.left_out += count - (0 if chosen is None else len(chosen))
             if chosen is None:
                 return

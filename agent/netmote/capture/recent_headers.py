@@ -7,6 +7,7 @@ waits; another may read at any time (`header_bank` says how).
 """
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class RecentHeaders:
     `size_bytes` bounds the memory, at least 100,000. `random` chooses among packets that are too many.
     """
 
-    def __init__(self, *, interface: str, link_type: int, size_bytes: int, random: np.random.Generator) -> None:
+    def __init__(self, *, interface: str, link_type: int, size_bytes: int, random: Random) -> None:
         if size_bytes < _LEAST_BYTES:
             raise ValueError(f"{size_bytes} bytes hold too few headers; at least {_LEAST_BYTES}")
         self.interface = interface

@@ -12,9 +12,8 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from random import SystemRandom
 from typing import cast
-
-import numpy as np
 
 from netmote.capture.config import CaptureConfig
 from netmote.capture.packets import PacketColumns
@@ -153,7 +152,7 @@ class Observation:
                 interface=self.interface,
                 link_type=ring.link_type,
                 size_bytes=self._capture.evidence_size,
-                random=np.random.default_rng(),
+                random=SystemRandom(),
             )
         return self.recent
 
