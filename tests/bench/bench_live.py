@@ -210,7 +210,7 @@ def main() -> None:
     for label, result in figures.items():
         lost = 100 * (1 - result["received"] / result["sent"])
         print(
-            f"{label:22}{result['per_second']:12,.0f} packets/s sent, {lost:7.3f} % lost,"
+            f"{label:22}{result['per_second']:12,.0f} packets/s sent, {lost:7.3f} % not received,"
             f" {result['ns']:7.1f} ns CPU per packet, {100 * result['core']:5.1f} % of a core"
         )
     for label in ("full rate", "100 kpps"):

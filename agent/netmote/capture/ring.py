@@ -18,6 +18,7 @@ import select
 import socket
 import struct
 import time
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -220,19 +221,25 @@ class Ring:
         assert self._buffer is not None
         header = rows_at(self._buffer, offset, _HEADER.itemsize).view(_HEADER).reshape(-1)
         timestamp = header["second"].astype("i8") * 1_000_000_000 + header["nanosecond"]
-        is_tagged = (header["status"] & _STATUS_VLAN_VALID) != 0
-        has_protocol = (header["status"] & _STATUS_TPID_VALID) != 0
         frames = Frames(
             self._buffer,
             offset + header["mac"],
             captured=header["captured"].astype("i8"),
-            wire_length=header["length"] + np.uint32(4) * is_tagged,
+            wire_length=header["length"].copy(),
             timestamp_ns=timestamp,
             link_type=self.link_type,
-            is_tagged=is_tagged,
-            tag_control=header["tag_control"].astype("u2"),
-            tag_protocol=np.where(has_protocol, header["tag_protocol"], 0x8100).astype("u2"),
         )
+        status = header["status"]
+        is_tagged = (status & _STATUS_VLAN_VALID) != 0
+        if is_tagged.any():
+            has_protocol = (status & _STATUS_TPID_VALID) != 0
+            frames = replace(
+                frames,
+                wire_length=frames.wire_length + np.uint32(4) * is_tagged,
+                is_tagged=is_tagged,
+                tag_control=header["tag_control"].astype("u2"),
+                tag_protocol=np.where(has_protocol, header["tag_protocol"], 0x8100).astype("u2"),
+            )
         self._latest_ns = int(timestamp[-1]) if len(timestamp) else self._latest_ns
         if self.tee is not None:
             self.tee.write(frames)
