@@ -61,6 +61,39 @@ def test_runs_of_equal_records_and_others_are_all_found(tmp_path: Path, order: s
     assert read(pcap(packets, order=order, modified=modified), tmp_path / "x", chunk_bytes=chunk) == expected
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("chunk", [5_000, 8 << 20])
+def test_runs_of_equal_blocks_and_others_are_all_found(tmp_path: Path, order: str, chunk: int) -> None:
+    """Of pcapng too, where other blocks and another interface stand between: every packet, once, on its own interface."""
+    ports = iter(range(1000, 60_000))
+    data = section(order=order) + interface(resolution=9, order=order) + interface(resolution=9, name="wan", order=order)
+    expected: dict[str, list[int]] = {"": [], "wan": []}
+    for number, run in enumerate(RUNS):
+        for port in (next(ports) for _ in range(run)):
+            which = int(number % 3 == 1 or port % 500 == 0)
+            data += enhanced(START + port * 1000, frame(port) + bytes(run % 7), number=which, order=order)
+            expected["wan" if which else ""].append(port)
+        data += block(0x0BAD, b"passed over.", order=order)
+    (tmp_path / "x").write_bytes(data)
+    found: dict[str, list[int]] = {"": [], "wan": []}
+    for packets in read_capture(tmp_path / "x", chunk_bytes=chunk):
+        found[packets.interface] += packets.source_port.tolist()
+        assert not packets.undecodable
+    assert found == expected
+
+
+@pytest.mark.parametrize("good", [1, 40, 1000])
+def test_a_wrong_block_behind_equal_blocks_is_found(tmp_path: Path, good: int) -> None:
+    """A block of an interface nobody described is counted and passed over; one with a bad length ends the file."""
+    data = section() + interface(resolution=9)
+    packets = b"".join(enhanced(START + number, frame(1000 + number)) for number in range(good))
+    stranger = enhanced(START, frame(7), number=3)
+    broken = bytearray(enhanced(START, frame(8)))
+    broken[4:8] = (0xFFFF_FFF0).to_bytes(4, "little")
+    found, _, undecodable = read(data + packets + stranger + packets + bytes(broken) + packets, tmp_path / "x")
+    assert (found, undecodable) == ([1000 + number for number in range(good)] * 2, {"bad_record": 2})
+
+
 @pytest.mark.parametrize("good", [1, 40, 3000])
 @pytest.mark.parametrize("length", [262_145, 0xFFFF_FFFF, 54])
 def test_a_wrong_length_behind_equal_records_is_found(tmp_path: Path, good: int, length: int) -> None:

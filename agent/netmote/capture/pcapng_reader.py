@@ -22,6 +22,7 @@ BYTE_ORDER_MAGIC = 0x1A2B3C4D
 LONGEST_BLOCK = 4 << 20
 _OPTION_END, _IF_NAME, _IF_TSRESOL, _IF_TSOFFSET, _ISB_IFDROP = 0, 2, 9, 14, 5
 _MOST_INTERFACES = 65_536
+_SHORT_RUN, _WALKED = 16, 512  # runs shorter than this make blocks be followed one by one for so many
 
 
 @dataclass(slots=True, eq=False)
@@ -44,8 +45,9 @@ class PcapngReader:
         self._ahead = ahead
         self._order = "<"
         self._interfaces: list[_Interface] = []
-        self._pending: list[int] = []  # offsets of packet blocks not yet handed on
-        self._numbers: list[int] = []  # their interfaces
+        self._pending: list[NDArray[np.int64]] = []  # offsets of packet blocks not yet handed on
+        self._numbers: list[NDArray[np.int64]] = []  # their interfaces
+        self._held = 0  # how many those are
 
     def __iter__(self) -> Iterator[PacketColumns]:
         ahead = self._ahead
@@ -59,6 +61,12 @@ class PcapngReader:
                     break
                 if offset + length > ahead.end:
                     break
+                following = self._note_enhanced(offset) if kind == ENHANCED_PACKET else offset
+                if following > offset:
+                    offset = following
+                    if self._held >= BLOCK_PACKETS:
+                        yield from self._hand_on()
+                    continue
                 yield from self._visit(kind, offset, length)
                 offset += length
             yield from self._hand_on()
@@ -109,10 +117,63 @@ class PcapngReader:
         if length < fixed or number >= len(self._interfaces):
             yield self._ending(Undecodable.BAD_RECORD)
             return
+        self._note(np.array([offset], "i8"), np.array([number], "i8"))
+        if self._held >= BLOCK_PACKETS:
+            yield from self._hand_on()
+
+    def _note(self, offset: NDArray[np.int64], number: NDArray[np.int64]) -> None:
         self._pending.append(offset)
         self._numbers.append(number)
-        if len(self._pending) >= BLOCK_PACKETS:
-            yield from self._hand_on()
+        self._held += len(offset)
+
+    def _note_enhanced(self, offset: int) -> int:
+        """Note whole and sound Enhanced Packet Blocks from `offset` on, until there are enough; returns where that ended.
+
+        Blocks of one length and interface are found a run at a time, as records are in `pcap_classic`; others one by one.
+        """
+        while self._held < BLOCK_PACKETS:
+            numbers, following = self._follow(offset, 1)
+            if not len(numbers):
+                break
+            stride = following - offset
+            run = self._equal_blocks(offset, stride, BLOCK_PACKETS - self._held)
+            self._note(offset + np.arange(run) * stride, np.repeat(numbers, run))
+            offset += run * stride
+            if run < _SHORT_RUN and self._held < BLOCK_PACKETS:
+                _, offset = self._follow(offset, min(_WALKED, BLOCK_PACKETS - self._held), is_noted=True)
+        return offset
+
+    def _equal_blocks(self, offset: int, stride: int, most: int) -> int:
+        """How many blocks, `most` at most, are of the type, length and interface of the one at `offset`."""
+        memory = self._ahead.memory
+        most = min(most, (self._ahead.end - offset) // stride)
+        run, window = 0, _SHORT_RUN
+        while run < most:
+            window = min(8 * window, most - run)
+            heads = np.ndarray((window, 3), f"{self._order}u4", memory, offset + run * stride, (stride, 4))
+            differs = np.flatnonzero((heads != np.ndarray((3,), f"{self._order}u4", memory, offset)).any(axis=1))
+            if len(differs):
+                return run + int(differs[0])
+            run += window
+        return run
+
+    def _follow(self, offset: int, most: int, *, is_noted: bool = False) -> tuple[NDArray[np.int64], int]:
+        """Interfaces of at most so many whole and sound Enhanced Packet Blocks, and where the next block begins."""
+        memory, last, longest, known = self._ahead.memory, self._ahead.end, self._ahead.longest, len(self._interfaces)
+        unpack = struct.Struct(f"{self._order}III").unpack_from
+        offsets: list[int] = []
+        numbers: list[int] = []
+        while offset + 12 <= last and len(offsets) < most:
+            kind, length, number = unpack(memory, offset)
+            if kind != ENHANCED_PACKET or number >= known or length < 32 or length % 4 or length > min(longest, last - offset):
+                break
+            offsets.append(offset)
+            numbers.append(number)
+            offset += length
+        found = np.array(numbers, "i8")
+        if is_noted and offsets:
+            self._note(np.array(offsets, "i8"), found)
+        return found, offset
 
     def _described(self, offset: int, length: int) -> _Interface:
         """An Interface Description Block (section 4.2)."""
@@ -156,12 +217,12 @@ class PcapngReader:
 
     def _hand_on(self) -> Iterator[PacketColumns]:
         """Decode what is pending: a block for each interface, cut at the seconds of event time where there are several."""
-        if not self._pending:
+        if not self._held:
             return
-        offset, number = np.array(self._pending, "i8"), np.array(self._numbers, "i8")
-        self._pending, self._numbers = [], []
+        offset, number = np.concatenate(self._pending), np.concatenate(self._numbers)
+        self._pending, self._numbers, self._held = [], [], 0
         frames = self._frames(offset, number)
-        present = np.unique(number).tolist()
+        present = _distinct(number)
         if len(present) == 1:
             yield decode(frames, self._interfaces[present[0]].name)
             return
@@ -191,7 +252,7 @@ class PcapngReader:
         captured = np.where(is_simple, wire, row[:, 5]).astype("i8")
         ticks = (row[:, 3].astype("u8") << np.uint64(32)) | row[:, 4]
         timestamp = np.zeros(len(offset), "i8")
-        for which in np.unique(number).tolist():
+        for which in _distinct(number):
             interface = self._interfaces[which]
             own = number == which
             captured[own & is_simple] = np.minimum(captured[own & is_simple], interface.snap_length)
@@ -203,6 +264,12 @@ class PcapngReader:
         captured = np.minimum(captured, length - np.where(is_simple, 16, 32))  # never beyond the block
         data = offset + np.where(is_simple, 12, 28)
         return Frames(self._ahead.buffer, data, captured, wire, timestamp, self._interfaces[int(number[0])].link_type)
+
+
+def _distinct(number: NDArray[np.int64]) -> list[int]:
+    """The interfaces among them; nearly always there is one."""
+    first = int(number[0])
+    return [first] if (number == first).all() else np.unique(number).tolist()
 
 
 def _section_order(magic: bytes) -> str | None:
