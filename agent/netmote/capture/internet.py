@@ -136,7 +136,8 @@ def decode_ipv6(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns)
     empty = np.flatnonzero(payload == 0)
     if len(empty):
         kind, beyond = next_header[empty], wire[empty]
-        is_whole_wire = (kind == PROTOCOL_TCP) | (kind == PROTOCOL_UDP)
+        is_whole_wire = (kind == PROTOCOL_TCP) & (beyond >= _IPV6_HEADER + 20)  # less is the padding of a short frame
+        is_whole_wire |= (kind == PROTOCOL_UDP) & (beyond >= _IPV6_HEADER + 8)
         is_whole_wire |= (kind == _HOP_BY_HOP) & (beyond > _IPV6_HEADER + 0xFFFF)
         total[empty] = np.where(is_whole_wire, np.maximum(beyond, _IPV6_HEADER), _IPV6_HEADER)
     columns.ip_total_length[rows] = total
