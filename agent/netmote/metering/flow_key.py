@@ -6,6 +6,8 @@ yields time order inside a flow. Groups are then checked against the exact keys;
 takes the hash's place, so a collision costs time and never merges flows.
 """
 
+import hashlib
+import os
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,8 +59,9 @@ class FlowHash:
     """Seeded multiply and xor-shift: who does not know the seed cannot make flows collide."""
 
     def __init__(self, seed: int | None) -> None:
-        odd = np.random.default_rng(seed).integers(0, 2**63, 7, "u8") * np.uint64(2) + np.uint64(1)
-        self._odd = tuple(odd)
+        # Not numpy's generators: importing them costs a small box 7 MB for seven numbers.
+        secret = os.urandom(16) if seed is None else seed.to_bytes(16)
+        self._odd = tuple(np.frombuffer(hashlib.blake2b(secret, digest_size=7 * 8).digest(), "<u8") | np.uint64(1))
 
     def of(
         self,
