@@ -26,7 +26,9 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     result = runner.invoke(app, [command, "--help"])
     assert result.exit_code == 0, result.output
     if command in ("alerts", "models"):
-        for sub in {"alerts": ("list", "show", "evidence", "silence", "unsilence", "silences"), "models": ("list", "show")}[command]:
+        for sub in {"alerts": ("list", "show", "evidence", "silence", "unsilence", "silences"), "models": ("list", "show")}[
+            command
+        ]:
             assert f"Example: netmote {command} {sub}" in runner.invoke(app, [command, sub, "--help"]).output
     else:
         assert f"Example: netmote {command}" in result.output
