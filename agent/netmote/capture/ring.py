@@ -74,6 +74,16 @@ class InterfaceGone(Unavailable):
     """There is no such interface (any more): open it again by name when it is back."""
 
 
+def packet_socket(what: str) -> socket.socket:
+    """A raw packet socket that receives nothing yet (protocol 0). Raises Unavailable, which begins with `what`, without permission."""
+    try:
+        return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    except PermissionError as error:
+        raise Unavailable(
+            f"{what} needs the capability CAP_NET_RAW: run as root, or grant it (AmbientCapabilities=CAP_NET_RAW)"
+        ) from error
+
+
 class Ring:
     """The packets of one interface. One thread reads it. Opening needs CAP_NET_RAW.
 
@@ -97,12 +107,7 @@ class Ring:
         self._blocks = -(-ring_size // self._block)
         self._current = 0
         self._memory: mmap.mmap | None = None
-        try:
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        except PermissionError as error:
-            raise Unavailable(
-                f"capturing on {interface} needs the capability CAP_NET_RAW: run as root, or grant it (AmbientCapabilities=CAP_NET_RAW)"
-            ) from error
+        self._socket = packet_socket(f"capturing on {interface}")
         try:
             self._open(promiscuous=promiscuous)
         except BaseException:

@@ -8,7 +8,6 @@ An interface that vanishes is a fact; it is opened again by name when it is back
 import asyncio
 import contextlib
 import logging
-import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ from netmote.capture.config import CaptureConfig
 from netmote.capture.packets import PacketColumns
 from netmote.capture.pcapng_writer import PcapngWriter
 from netmote.capture.recent_headers import HeaderFollowers, RecentHeaders
-from netmote.capture.ring import InterfaceGone, Ring
+from netmote.capture.ring import InterfaceGone, Ring, packet_socket
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
 from netmote.errors import Unavailable
 from netmote.metering.config import MeteringConfig
@@ -216,10 +215,6 @@ def _emit_all(batches: list[FlowBatch], emit: Callable[[Batch], None]) -> None:
 def refuse_if_not_permitted() -> None:
     """Raises Unavailable when this process may not capture on any interface."""
     try:
-        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
-    except PermissionError as error:
-        raise Unavailable(
-            "capturing packets needs the capability CAP_NET_RAW: run as root, or grant it (AmbientCapabilities=CAP_NET_RAW)"
-        ) from error
+        packet_socket("capturing packets").close()
     except OSError as error:
         raise Unavailable(f"this system lets nobody capture packets: {error.strerror}") from error

@@ -58,9 +58,6 @@ class Timeline(Generic[T]):
             first = span.start_ns if first is None else min(first, span.start_ns)
         return first
 
-    def latest_end(self) -> int | None:
-        return self._spans[-1].end_ns if self._spans else None
-
     def forget(self, before_ns: int) -> None:
         """Drop the spans that ended at or before `before_ns`."""
         del self._spans[: self._position_after(before_ns)]
