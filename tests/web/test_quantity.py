@@ -75,3 +75,9 @@ def test_any_number_has_a_text(value: float) -> None:
         assert text
         assert "e+" not in text
         assert "nan" not in text
+
+
+def test_counted_things_are_named_without_braces() -> None:
+    """UCUM's `{packet}/s` reads `packet/s`."""
+    assert quantity.quantity(16.7, "{packet}/s") == "16.7 packet/s"
+    assert quantity.quantity(1000, "{port}") == "1,000 port"

@@ -38,7 +38,8 @@ def quantity(value: float | None, unit: str) -> str:
     if unit in _SCALED:
         return scaled(value, _SCALED[unit])
     text = figure(value)
-    return text if unit in ("", "1") or text == UNKNOWN else f"{text} {unit}"
+    # UCUM writes what is counted in braces; people read it without.
+    return text if unit in ("", "1") or text == UNKNOWN else f"{text} {unit.replace('{', '').replace('}', '')}"
 
 
 def rate(value: float | None, unit: str) -> str:
