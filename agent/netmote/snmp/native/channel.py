@@ -1,0 +1,51 @@
+"""The seam inside the native back end: message processing of one device, without I/O (RFC 3412 section 7, RFC 1901, RFC 1157).
+
+    request ─► PDU ─► channel.seal ─► datagram ─► socket          socket ─► datagram ─► channel.open ─► Opened ─► reply
+
+What a channel is told never comes from an unverified message: a datagram that is not believed changes nothing but a counter.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+
+class Verdict(Enum):
+    """What a datagram means for the exchange that waits."""
+
+    ANSWER = "answer"
+    """`pdu` is a Response-PDU that may be believed as far as the security level allows."""
+    SEAL_AGAIN = "seal_again"
+    """The channel learnt what it lacked (engine id, boots, time) from a report it may use: seal the same PDU again and send it."""
+    IGNORED = "ignored"
+    """Not believed; counted under a reason. The exchange goes on waiting."""
+
+
+class Opened(NamedTuple):
+    """A datagram after message processing."""
+
+    verdict: Verdict
+    message_id: int  # msgID of v3; request-id of v1 and v2c; -1 where neither could be read
+    pdu: bytes  # the PDU, tag and length included; empty unless ANSWER
+
+
+class Channel(Protocol):
+    """Message processing with one device, under one set of credentials and one context."""
+
+    def seal(self, pdu: bytes, message_id: int) -> bytes | None:
+        """The datagram that carries `pdu`; None: the engine must be discovered first, send `probe`."""
+        ...
+
+    def probe(self, message_id: int) -> bytes:
+        """A discovery message (RFC 3414 section 4)."""
+        ...
+
+    def open(self, datagram: bytes) -> Opened:
+        """Check and unwrap what came. Raises the named errors of `snmp.session`, only where the message may be believed to that extent
+        (an unauthenticated report is believed only after a resynchronisation was tried; see the USM part)."""
+        ...
+
+    @property
+    def ignored(self) -> Mapping[str, int]:
+        """Datagrams not believed, by reason."""
+        ...
