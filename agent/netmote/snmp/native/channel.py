@@ -42,7 +42,8 @@ class Channel(Protocol):
 
     def open(self, datagram: bytes) -> Opened:
         """Check and unwrap what came. Raises the named errors of `snmp.session`, only where the message may be believed to that extent
-        (an unauthenticated report is believed only after a resynchronisation was tried; see the USM part)."""
+        (an unauthenticated report is believed only after a resynchronisation was tried; see the USM part).
+        """
         ...
 
     @property
