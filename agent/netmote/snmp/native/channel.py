@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from netmote.errors import NetmoteError
+
 
 class Verdict(Enum):
     """What a datagram means for the exchange that waits."""
@@ -16,7 +18,8 @@ class Verdict(Enum):
     ANSWER = "answer"
     """`pdu` is a Response-PDU that may be believed as far as the security level allows."""
     SEAL_AGAIN = "seal_again"
-    """The channel learnt what it lacked (engine id, boots, time) from a report it may use: seal the same PDU again and send it."""
+    """The channel learnt what it lacked (engine id, boots, time) from a report it may use: seal the same PDU again, under the same
+    message id (the channel counts per id how often, and ends it), and send it."""
     IGNORED = "ignored"
     """Not believed; counted under a reason. The exchange goes on waiting."""
 
@@ -43,6 +46,13 @@ class Channel(Protocol):
     def open(self, datagram: bytes) -> Opened:
         """Check and unwrap what came. Raises the named errors of `snmp.session`, only where the message may be believed to that extent
         (an unauthenticated report is believed only after a resynchronisation was tried; see the USM part).
+        """
+        ...
+
+    def expire(self, message_id: int) -> NetmoteError | None:
+        """The deadline of this exchange passed without an answer: what was heard meanwhile that explains it, as a named error of
+        `snmp.session` (a report that proves nothing by itself names the wrong password only now); None: it is a plain timeout.
+        Whatever comes for this id later is ignored. Also called, and the result dropped, when the exchange is cancelled.
         """
         ...
 
