@@ -38,7 +38,16 @@ flows = st.builds(
     st.integers(0, 6)
     .flatmap(lambda rows: st.binary(min_size=rows * FLOW_DTYPE.itemsize, max_size=rows * FLOW_DTYPE.itemsize))
     .map(lambda raw: np.frombuffer(raw, FLOW_DTYPE)),
-    st.builds(CaptureLoss, COUNT, COUNT, COUNT, st.lists(st.tuples(TEXT, COUNT), max_size=3).map(tuple), COUNT),
+    st.builds(
+        CaptureLoss,
+        COUNT,
+        COUNT,
+        COUNT,
+        st.lists(st.tuples(TEXT, COUNT), max_size=3).map(tuple),
+        COUNT,
+        st.lists(st.tuples(TEXT, COUNT), max_size=3).map(tuple),
+        COUNT,
+    ),
 )
 
 

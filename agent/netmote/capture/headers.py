@@ -4,6 +4,8 @@ A packet is plain when it is IPv4 without options and fragmentation and its port
 everything. The rest (IPv6, options, fragments, short packets) is decoded field by field in `internet`, a subset at a time.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -68,6 +70,9 @@ def decode(frames: Frames, interface: str, *, dropped: int = 0) -> PacketColumns
         columns.icmp_type,
         columns.icmp_code,
         columns.is_fragment,
+        columns.time_to_live,
+        columns.tcp_sequence,
+        columns.tcp_payload_octets,
         *columns.six(),
         dns=dns,
         dropped=dropped,
@@ -105,7 +110,15 @@ def _decode_plain(datagrams: Datagrams, columns: Columns, part: slice) -> None:
     columns.flow_class[part] = flow_class
     columns.ip_total_length[part] = total
     columns.ip_class_of_service[part] = rows[:, 1]
-    columns.tcp_control_bits[part] = rows[:, 33] * (is_tcp & (there >= 34))
+    has_tcp = is_tcp & (there >= 34)
+    columns.tcp_control_bits[part] = rows[:, 33] * has_tcp
+    columns.time_to_live[part] = rows[:, 8]
+    columns.tcp_sequence[part] = rows.view(">u4")[:, 6] * has_tcp
+    behind_tcp = total.astype("i4")
+    behind_tcp -= 20
+    behind_tcp -= (rows[:, 32] >> 4).astype("i4") << 2
+    behind_tcp *= has_tcp
+    columns.tcp_payload_octets[part] = np.maximum(behind_tcp, 0)
     columns.transport[part] = datagrams.offset[part] + 20
     icmp = np.flatnonzero(protocol == PROTOCOL_ICMP)
     if len(icmp):
@@ -143,33 +156,9 @@ def without_undecodable(packets: PacketColumns, reason: NDArray[np.uint8]) -> Pa
     """Move the rows that have a reason from the columns to the undecodable packets."""
     keep = reason == 0
     bad = np.flatnonzero(~keep)
-    new_position = np.cumsum(keep) - 1
-    six, dns = keep[packets.six_position], packets.dns
-    kept = keep[dns.position]
-    return PacketColumns(
-        packets.interface,
-        packets.timestamp_ns[keep],
-        packets.wire_length[keep],
-        packets.ip_total_length[keep],
-        packets.source_word[keep],
-        packets.destination_word[keep],
-        packets.flow_class[keep],
-        packets.ip_class_of_service[keep],
-        packets.tcp_control_bits[keep],
-        packets.icmp_type[keep],
-        packets.icmp_code[keep],
-        packets.is_fragment[keep],
-        new_position[packets.six_position[six]],
-        packets.six_address[six],
-        DnsColumns(
-            new_position[dns.position[kept]],
-            dns.is_response[kept],
-            dns.response_code[kept],
-            dns.question_octets[kept],
-            dns.question_entropy_millibits[kept],
-        ),
+    return replace(
+        packets.kept(keep),
         undecodable_position=bad - np.arange(len(bad)),
         undecodable_timestamp_ns=np.where(reason[bad] == Undecodable.BAD_TIMESTAMP, 0, packets.timestamp_ns[bad]),
         undecodable_reason=reason[bad],
-        dropped=packets.dropped,
     )

@@ -33,6 +33,9 @@ class Columns:
     icmp_type: NDArray[np.uint8]
     icmp_code: NDArray[np.uint8]
     is_fragment: NDArray[np.bool_]
+    time_to_live: NDArray[np.uint8]
+    tcp_sequence: NDArray[np.uint32]
+    tcp_payload_octets: NDArray[np.uint16]
     transport: NDArray[np.int64]  # where the transport header begins, in the buffer
     _six: list[tuple[NDArray[np.int64], NDArray[np.uint64]]] = field(default_factory=list)
 
@@ -52,15 +55,19 @@ class Columns:
             small[0],
             small[1],
             small[2].view("?"),
+            np.empty(count, "u1"),
+            np.empty(count, "u4"),
+            np.empty(count, "u2"),
             np.empty(count, "i8"),
         )
 
     def clear(self, rows: NDArray[np.int64]) -> None:
         """Forget what the fast path read of packets that are not plain."""
-        for column in (self.source_word, self.destination_word, self.ip_total_length, self.ip_class_of_service):
+        for column in (self.source_word, self.destination_word, self.ip_total_length, self.tcp_sequence):
             column[rows] = 0
-        for small in (self.tcp_control_bits, self.icmp_type, self.icmp_code):
+        for small in (self.ip_class_of_service, self.tcp_control_bits, self.icmp_type, self.icmp_code, self.time_to_live):
             small[rows] = 0
+        self.tcp_payload_octets[rows] = 0
 
     def add_six(self, rows: NDArray[np.int64], addresses: NDArray[np.uint64]) -> None:
         self._six.append((rows, addresses))
@@ -106,12 +113,16 @@ def decode_ipv4(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns)
     columns.is_fragment[rows] = (fragment & 0x3FFF) != 0
     columns.ip_total_length[rows] = total
     columns.ip_class_of_service[rows] = header[:, 1]
+    columns.time_to_live[rows] = header[:, 8]
     columns.flow_class[rows] = header[:, 9].astype("u8") | np.uint64(4 << 8)
     address = header.view("u4")[:, 3:5].astype("u8") << np.uint64(32)
     columns.source_word[rows] = address[:, 0] | _MAPPED
     columns.destination_word[rows] = address[:, 1] | _MAPPED
     end = offset + np.minimum(total, available[good])
-    _Transport(buffer, transport, np.where(is_first, end, 0), header[:, 9].copy()).read(rows, columns)
+    is_whole = (fragment & 0x3FFF) == 0
+    _Transport(buffer, transport, np.where(is_first, end, 0), header[:, 9].copy()).read(
+        rows, columns, payload_end=np.where(is_whole, offset + total, 0)
+    )
     return reason
 
 
@@ -142,6 +153,7 @@ def decode_ipv6(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns)
         total[empty] = np.where(is_whole_wire, np.maximum(beyond, _IPV6_HEADER), _IPV6_HEADER)
     columns.ip_total_length[rows] = total
     columns.ip_class_of_service[rows] = (header[:, 0] << 4) | (header[:, 1] >> 4)
+    columns.time_to_live[rows] = header[:, 7]
     columns.add_six(rows, header.view("u8")[:, 1:5].copy())
     there = np.minimum(total, available)
     end = offset + there
@@ -155,7 +167,11 @@ def decode_ipv6(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns)
     ports = behind.view("u2")
     columns.source_word[plain] = ports[:, 0]
     columns.destination_word[plain] = ports[:, 1]
-    columns.tcp_control_bits[plain] = behind[:, 13] * is_tcp[is_plain]
+    has_tcp = is_tcp[is_plain]
+    columns.tcp_control_bits[plain] = behind[:, 13] * has_tcp
+    columns.tcp_sequence[plain] = behind.view(">u4")[:, 1] * has_tcp
+    behind_tcp = (total[is_plain] - _IPV6_HEADER - ((behind[:, 12] >> 4).astype("i8") << 2)) * has_tcp
+    columns.tcp_payload_octets[plain] = np.clip(behind_tcp, 0, 0xFFFF)
     rest = np.flatnonzero(~is_plain)
     if len(rest):
         rows = rows[rest]
@@ -166,7 +182,9 @@ def decode_ipv6(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns)
         )
         columns.is_fragment[rows] = is_fragment
         columns.flow_class[rows] = protocol.astype("u8") | np.uint64(6 << 8)
-        _Transport(buffer, transport, np.where(is_first, end[rest], 0), protocol).read(rows, columns)
+        _Transport(buffer, transport, np.where(is_first, end[rest], 0), protocol).read(
+            rows, columns, payload_end=np.where(is_fragment, 0, offset[rest] + total[rest])
+        )
     return reason
 
 
@@ -212,8 +230,11 @@ class _Transport:
     end: NDArray[np.int64]
     protocol: NDArray[np.uint8]
 
-    def read(self, rows: NDArray[np.int64], columns: Columns) -> None:
-        """Ports, TCP control bits, ICMP type and code into `columns` at `rows`, as far as they are there."""
+    def read(self, rows: NDArray[np.int64], columns: Columns, *, payload_end: NDArray[np.int64]) -> None:
+        """Ports, TCP control bits, sequence and payload, ICMP type and code into `columns` at `rows`, as far as they are there.
+
+        `payload_end` is where the packet ends by its IP header; 0 for fragments, whose payload is not told.
+        """
         buffer, offset, end, protocol = self.buffer, self.offset, self.end, self.protocol
         columns.transport[rows] = offset
         has_ports = (protocol == PROTOCOL_TCP) | (protocol == PROTOCOL_UDP) | (protocol == PROTOCOL_SCTP)
@@ -221,9 +242,14 @@ class _Transport:
         ports = rows_at(buffer, offset[i], 4).view("u2")
         columns.source_word[rows[i]] |= ports[:, 0]
         columns.destination_word[rows[i]] |= ports[:, 1]
-        columns.tcp_control_bits[rows] = 0
+        for column in (columns.tcp_control_bits, columns.tcp_sequence, columns.tcp_payload_octets):
+            column[rows] = 0
         i = np.flatnonzero((protocol == PROTOCOL_TCP) & (offset + 14 <= end))
-        columns.tcp_control_bits[rows[i]] = rows_at(buffer, offset[i] + 13, 1).reshape(-1)
+        header = rows_at(buffer, offset[i], 16)
+        columns.tcp_control_bits[rows[i]] = header[:, 13]
+        columns.tcp_sequence[rows[i]] = header.view(">u4")[:, 1]
+        payload = payload_end[i] - offset[i] - ((header[:, 12] >> 4).astype("i8") << 2)
+        columns.tcp_payload_octets[rows[i]] = np.clip(payload, 0, 0xFFFF)
         i = np.flatnonzero(((protocol == PROTOCOL_ICMP) | (protocol == PROTOCOL_ICMPV6)) & (offset + 2 <= end))
         kind = rows_at(buffer, offset[i], 2)
         columns.icmp_type[rows[i]] = kind[:, 0]

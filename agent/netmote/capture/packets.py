@@ -9,9 +9,9 @@ An endpoint word is, byte by byte, `[port, port, ff, ff, a, b, c, d]` for IPv4 (
 addresses stand in `six_address`. Everything else is a view of these.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,29 +41,54 @@ def _empty(dtype: Any, *shape: int) -> NDArray[Any]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DnsColumns:
+class _SparseColumns:
+    """What only some packets have: columns of one length beside the rows they belong to."""
+
+    position: NDArray[np.int64] = field(default_factory=lambda: _empty("i8"))  # (k,) row of the packet, ascending
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+    def between(self, start: int, stop: int) -> Self:
+        """Those of the packets `start` to `stop`, positions counted from `start`."""
+        if not len(self.position):
+            return self
+        first, last = (int(bound) for bound in np.searchsorted(self.position, (start, stop)))
+        return self._taken(slice(first, last), self.position[first:last] - start)
+
+    def of_kept(self, keep: NDArray[np.bool_]) -> Self:
+        """Those of the packets with `keep` (n,), positions counted among these."""
+        if not len(self.position):
+            return self
+        chosen = keep[self.position]
+        return self._taken(chosen, (np.cumsum(keep) - 1)[self.position[chosen]])
+
+    def _taken(self, chosen: "slice | NDArray[np.bool_]", position: NDArray[np.int64]) -> Self:
+        return type(self)(position, *(getattr(self, each.name)[chosen] for each in fields(self)[1:]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CoalescedColumns(_SparseColumns):
+    """The packets among the rows that stand for several on the wire: the network card or the kernel joined them (GRO), or the
+    sending host left the cutting to its card (GSO, TSO). The row says what one full segment is; this, what to add for the others.
+    """
+
+    extra_packets: NDArray[np.uint32] = field(default_factory=lambda: _empty("u4"))  # segments - 1
+    extra_octets: NDArray[np.uint32] = field(default_factory=lambda: _empty("u4"))  # ipTotalLength of all, minus the row's
+    extra_squares: NDArray[np.uint64] = field(default_factory=lambda: _empty("u8"))  # the same of the squares
+    smallest: NDArray[np.uint32] = field(default_factory=lambda: _empty("u4"))  # ipTotalLength of the last segment
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DnsColumns(_SparseColumns):
     """The DNS messages (RFC 1035 section 4.1) among the packets: UDP port 53, first fragment, header captured."""
 
-    position: NDArray[np.int64] = field(default_factory=lambda: _empty("i8"))  # row of the packet, ascending
     is_response: NDArray[np.bool_] = field(default_factory=lambda: _empty("?"))  # QR
     response_code: NDArray[np.uint8] = field(default_factory=lambda: _empty("u1"))  # RCODE; 0 in queries
     question_octets: NDArray[np.uint32] = field(
         default_factory=lambda: _empty("u4")
     )  # of the query's name, dots included; else 0
     question_entropy_millibits: NDArray[np.uint32] = field(default_factory=lambda: _empty("u4"))  # per character, of that name
-
-    def between(self, start: int, stop: int) -> "DnsColumns":
-        """The messages of the packets `start` to `stop`, positions counted from `start`."""
-        if not len(self.position):
-            return self
-        first, last = (int(bound) for bound in np.searchsorted(self.position, (start, stop)))
-        return DnsColumns(
-            self.position[first:last] - start,
-            self.is_response[first:last],
-            self.response_code[first:last],
-            self.question_octets[first:last],
-            self.question_entropy_millibits[first:last],
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,9 +107,15 @@ class PacketColumns:
     icmp_type: NDArray[np.uint8]  # (n,) 0 for other protocols
     icmp_code: NDArray[np.uint8]  # (n,)
     is_fragment: NDArray[np.bool_]  # (n,) More Fragments or an offset
+    time_to_live: NDArray[np.uint8]  # (n,) TTL or hop limit (ipTTL, IANA 192)
+    tcp_sequence: NDArray[np.uint32]  # (n,) sequence number (tcpSequenceNumber, 184); 0 for other protocols and later fragments
+    tcp_payload_octets: NDArray[
+        np.uint16
+    ]  # (n,) behind the TCP header, as far as the IP header says; 0 as above and for fragments
     six_position: NDArray[np.int64] = field(default_factory=lambda: _empty("i8"))  # (m,) rows that are IPv6, ascending
     six_address: NDArray[np.uint64] = field(default_factory=lambda: _empty("u8", 0, 4))  # (m, 4) source, destination as raw words
     dns: DnsColumns = field(default_factory=DnsColumns)
+    coalesced: CoalescedColumns = field(default_factory=CoalescedColumns)
     undecodable_position: NDArray[np.int64] = field(default_factory=lambda: _empty("i8"))  # (k,) rows that came before it
     undecodable_timestamp_ns: NDArray[np.int64] = field(default_factory=lambda: _empty("i8"))  # (k,)
     undecodable_reason: NDArray[np.uint8] = field(default_factory=lambda: _empty("u1"))  # (k,) Undecodable
@@ -108,6 +139,9 @@ class PacketColumns:
             small,
             small,
             _empty("?"),
+            small,
+            lengths,
+            _empty("u2"),
             dropped=dropped,
         )
 
@@ -183,20 +217,24 @@ class PacketColumns:
         rows = slice(start, stop)
         return PacketColumns(
             self.interface,
-            self.timestamp_ns[rows],
-            self.wire_length[rows],
-            self.ip_total_length[rows],
-            self.source_word[rows],
-            self.destination_word[rows],
-            self.flow_class[rows],
-            self.ip_class_of_service[rows],
-            self.tcp_control_bits[rows],
-            self.icmp_type[rows],
-            self.icmp_code[rows],
-            self.is_fragment[rows],
+            *(getattr(self, name)[rows] for name in ROW_COLUMNS),
             self.six_position[six_first:six_last] - start,
             self.six_address[six_first:six_last],
             self.dns.between(start, stop),
+            self.coalesced.between(start, stop),
+        )
+
+    def kept(self, keep: NDArray[np.bool_]) -> "PacketColumns":
+        """The rows with `keep` (n,), copied, without the undecodable packets; the drops stay."""
+        six = keep[self.six_position]
+        return PacketColumns(
+            self.interface,
+            *(getattr(self, name)[keep] for name in ROW_COLUMNS),
+            (np.cumsum(keep) - 1)[self.six_position[six]],
+            self.six_address[six],
+            self.dns.of_kept(keep),
+            self.coalesced.of_kept(keep),
+            dropped=self.dropped,
         )
 
     def split(self, position: int) -> "tuple[PacketColumns, PacketColumns]":
@@ -217,3 +255,7 @@ class PacketColumns:
                 )
             )
         return parts[0], parts[1]
+
+
+ROW_COLUMNS = tuple(each.name for each in fields(PacketColumns)[1:15])
+"""The columns that every row has, in the order of the constructor."""

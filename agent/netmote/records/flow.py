@@ -83,7 +83,9 @@ class CaptureLoss:
     metered: int = 0
     refused: int = 0  # the flow table was full (droppedPacketDeltaCount of the metering process)
     undecodable: tuple[tuple[str, int], ...] = ()  # (reason, packets), sorted by reason
-    dropped: int = 0  # by the kernel before the ring (PACKET_STATISTICS, interface drops)
+    dropped: int = 0  # all that never reached us: the sum of `dropped_by`, where that is known
+    dropped_by: tuple[tuple[str, int], ...] = ()  # (where, packets), sorted: interface, ring, softnet
+    coalesced: int = 0  # packets among `received` that stood for several on the wire (GRO, GSO)
 
     @property
     def loss_ratio(self) -> float:

@@ -144,6 +144,8 @@ def _flow_detail(batch: FlowBatch) -> str:
             "refused": loss.refused,
             "undecodable": loss.undecodable,
             "dropped": loss.dropped,
+            "dropped_by": loss.dropped_by,
+            "coalesced": loss.coalesced,
         }
     )
 
@@ -217,8 +219,18 @@ def _flow_batch(names: Names, row: BatchRow, source: str) -> FlowBatch:
     for name in FLOW_DTYPE.names or ():
         if name in columns:
             slices[name] = columns[name]
-    undecodable = tuple((reason, packets) for reason, packets in detail["undecodable"])
-    loss = CaptureLoss(detail["received"], detail["metered"], detail["refused"], undecodable, detail["dropped"])
+    undecodable, dropped_by = (
+        tuple((why, packets) for why, packets in detail.get(key, ())) for key in ("undecodable", "dropped_by")
+    )
+    loss = CaptureLoss(
+        detail["received"],
+        detail["metered"],
+        detail["refused"],
+        undecodable,
+        detail["dropped"],
+        dropped_by,
+        detail.get("coalesced", 0),  # absent in files of an older version, as `dropped_by`
+    )
     return FlowBatch(source, row.start_ns, row.end_ns, detail["interface"], slices, loss)
 
 
