@@ -217,11 +217,11 @@ class PacketColumns:
         rows = slice(start, stop)
         return PacketColumns(
             self.interface,
-            *(getattr(self, name)[rows] for name in ROW_COLUMNS),
-            self.six_position[six_first:six_last] - start,
-            self.six_address[six_first:six_last],
-            self.dns.between(start, stop),
-            self.coalesced.between(start, stop),
+            **self._rows(rows),
+            six_position=self.six_position[six_first:six_last] - start,
+            six_address=self.six_address[six_first:six_last],
+            dns=self.dns.between(start, stop),
+            coalesced=self.coalesced.between(start, stop),
         )
 
     def kept(self, keep: NDArray[np.bool_]) -> "PacketColumns":
@@ -229,13 +229,16 @@ class PacketColumns:
         six = keep[self.six_position]
         return PacketColumns(
             self.interface,
-            *(getattr(self, name)[keep] for name in ROW_COLUMNS),
-            (np.cumsum(keep) - 1)[self.six_position[six]],
-            self.six_address[six],
-            self.dns.of_kept(keep),
-            self.coalesced.of_kept(keep),
+            **self._rows(keep),
+            six_position=(np.cumsum(keep) - 1)[self.six_position[six]],
+            six_address=self.six_address[six],
+            dns=self.dns.of_kept(keep),
+            coalesced=self.coalesced.of_kept(keep),
             dropped=self.dropped,
         )
+
+    def _rows(self, chosen: "slice | NDArray[np.bool_]") -> dict[str, Any]:
+        return {name: getattr(self, name)[chosen] for name in ROW_COLUMNS}
 
     def split(self, position: int) -> "tuple[PacketColumns, PacketColumns]":
         """Two blocks that say together what this one says: `position` rows and what came before the next; the rest, and the drops."""
@@ -258,4 +261,4 @@ class PacketColumns:
 
 
 ROW_COLUMNS = tuple(each.name for each in fields(PacketColumns)[1:15])
-"""The columns that every row has, in the order of the constructor."""
+"""The columns that every row has."""
