@@ -181,6 +181,16 @@ def test_undecodable_and_dropped_packets_are_told_of_their_pane() -> None:
     assert found.accounting.received == 5
 
 
+def test_drops_say_where_they_happened() -> None:
+    """Every place of loss is told of the pane, their sum and what has no place is `dropped`, and a place without loss is silent."""
+    found = meter()
+    found.meter(block((0, ACK)), dropped=2, dropped_by={"ring": 3, "interface": 4, "softnet": 0})
+    found.meter(PacketColumns.empty("test0"), dropped_by={"ring": 1})
+    (batch,) = found.flush()
+    assert (batch.loss.dropped, batch.loss.dropped_by) == (10, (("interface", 4), ("ring", 4)))
+    assert (found.accounting.dropped, found.accounting.dropped_by) == (10, {"ring": 4, "interface": 4})
+
+
 def flood(count: int, seed: int, second: float = 0.0) -> PacketColumns:
     """SYNs, every one of another source: one frame, then its source words replaced."""
     from dataclasses import replace

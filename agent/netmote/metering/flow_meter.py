@@ -17,6 +17,8 @@ idle longest is ended (LACK_OF_RESOURCES; unfinished openings first), at most th
 grow memory; beyond that the pane refuses.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -32,6 +34,7 @@ from netmote.metering.timeouts import end_reasons, longest_idle
 from netmote.records.flow import PANE_NS, TCP_ACK, TCP_SYN, FlowBatch, FlowEndReason
 
 LONGEST_SILENCE_NS = 3_600_000_000_000
+_NOWHERE: Mapping[str, int] = MappingProxyType({})
 
 
 class FlowMeter:
@@ -97,10 +100,11 @@ class FlowMeter:
         """Where the open pane begins; None before the first packet and after `flush`."""
         return None if self._pane is None else self._pane * self._pane_ns
 
-    def meter(self, packets: PacketColumns, *, dropped: int = 0) -> list[FlowBatch]:
+    def meter(self, packets: PacketColumns, *, dropped: int = 0, dropped_by: Mapping[str, int] = _NOWHERE) -> list[FlowBatch]:
         """Account a block and return the panes it closed.
 
         `dropped` packets (the ring's `take_dropped`, a file's `packets.dropped`) are told of the pane that is open after the block.
+        `dropped_by` are others, by where they were lost: interface, ring, softnet. The pane's `dropped` is the sum of both.
         """
         batches: list[FlowBatch] = []
         if packets.received:
@@ -110,7 +114,7 @@ class FlowMeter:
                 batches += self._open(pane)
                 self._account(packets, is_row, start, stop)
                 start = stop
-        self._loss.dropped += dropped
+        self._loss.drop(dropped, dropped_by)
         return batches
 
     def advance(self, event_time_ns: int) -> list[FlowBatch]:
