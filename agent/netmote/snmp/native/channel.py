@@ -20,6 +20,8 @@ class Verdict(Enum):
     SEAL_AGAIN = "seal_again"
     """The channel learnt what it lacked (engine id, boots, time) from a report it may use: seal the same PDU again, under the same
     message id (the channel counts per id how often, and ends it), and send it."""
+    REFUSED = "refused"
+    """The device refuses this exchange, and is believed: `error` is its named error. It ends the exchange of `message_id`, no other."""
     IGNORED = "ignored"
     """Not believed; counted under a reason. The exchange goes on waiting."""
 
@@ -30,6 +32,7 @@ class Opened(NamedTuple):
     verdict: Verdict
     message_id: int  # msgID of v3; request-id of v1 and v2c; -1 where neither could be read
     pdu: bytes  # the PDU, tag and length included; empty unless ANSWER
+    error: NetmoteError | None = None  # a named error of `snmp.session`; only with REFUSED
 
 
 class Channel(Protocol):
@@ -44,8 +47,8 @@ class Channel(Protocol):
         ...
 
     def open(self, datagram: bytes) -> Opened:
-        """Check and unwrap what came. Raises the named errors of `snmp.session`, only where the message may be believed to that extent
-        (an unauthenticated report is believed only after a resynchronisation was tried; see the USM part).
+        """Check and unwrap what came; never raises. An unauthenticated report refuses an exchange at once only while nothing better
+        was ever heard from the device; later it waits for `expire`.
         """
         ...
 
