@@ -23,6 +23,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from netmote.capture.fanout import NOTHING, FanoutGroup
 from netmote.capture.frames import LINKTYPE_ETHERNET, LINKTYPE_RAW, Frames, rows_at
 from netmote.capture.headers import decode
 from netmote.capture.packets import PacketColumns
@@ -90,10 +91,22 @@ class Ring:
     `ring_size` bytes are shared with the kernel, rounded up to whole blocks. On loopback every packet passes twice; only its
     arrival is read. With `tee`, frames are also written to a capture file, in the order they are decoded.
 
+    With `fanout` the ring takes its share of the interface's packets, from `begin` on: call that once all of the group are open.
+    `adopted` is the socket of such a ring (`detach`), whose reader is gone: what waits in it is read first.
+
     Raises Unavailable without permission or for a link type that is not decoded, InterfaceGone where there is no such interface.
     """
 
-    def __init__(self, interface: str, *, ring_size: int, promiscuous: bool, tee: PcapngWriter | None = None) -> None:
+    def __init__(
+        self,
+        interface: str,
+        *,
+        ring_size: int,
+        promiscuous: bool,
+        tee: PcapngWriter | None = None,
+        fanout: FanoutGroup | None = None,
+        adopted: socket.socket | None = None,
+    ) -> None:
         self.interface = interface
         self.packets_dropped = 0
         """By the kernel since opening, because the ring was full."""
@@ -107,41 +120,81 @@ class Ring:
         self._blocks = -(-ring_size // self._block)
         self._current = 0
         self._memory: mmap.mmap | None = None
-        self._socket = packet_socket(f"capturing on {interface}")
+        self._socket = packet_socket(f"capturing on {interface}") if adopted is None else adopted
         try:
-            self._open(promiscuous=promiscuous)
+            self._open(promiscuous=promiscuous, fanout=fanout, is_adopted=adopted is not None)
         except BaseException:
             self.close()
             raise
 
-    def _open(self, *, promiscuous: bool) -> None:
-        packet_socket = self._socket
+    def _open(self, *, promiscuous: bool, fanout: FanoutGroup | None, is_adopted: bool) -> None:
         self._index = self._interface_index()
         hardware = struct.unpack_from("H", self._ask(_SIOCGIFHWADDR), 16)[0]
         if hardware not in _LINK_TYPES:
             raise Unavailable(f"{self.interface} has link type ARPHRD {hardware}, which is not decoded")
         self.link_type = _LINK_TYPES[hardware]
+        is_loopback = hardware == _ARPHRD_LOOPBACK
         try:
-            packet_socket.setsockopt(_SOL_PACKET, _VERSION, _TPACKET_V3)
-            packet_socket.setsockopt(_SOL_PACKET, _RESERVE, _RESERVED)
-            attach(packet_socket, snap_program(link_header=14 if self.link_type == LINKTYPE_ETHERNET else 0))
-            size = self._block * self._blocks
-            request = struct.pack("7I", self._block, self._blocks, 2048, size // 2048, _RETIRE_MS, 0, 0)
-            packet_socket.setsockopt(_SOL_PACKET, _RX_RING, request)
-            if hardware == _ARPHRD_LOOPBACK:
-                packet_socket.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
-            self._memory = mmap.mmap(packet_socket.fileno(), size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-            self._buffer: NDArray[np.uint8] | None = np.frombuffer(self._memory, "u1")
-            self._words: NDArray[np.uint32] | None = np.frombuffer(self._memory, "u4")
-            packet_socket.bind((self.interface, _ETH_P_ALL))
-            if promiscuous and hardware != _ARPHRD_LOOPBACK:
-                packet_socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, struct.pack("iHH8x", self._index, _MR_PROMISC, 0))
+            if not is_adopted:
+                self._configure(is_loopback=is_loopback, is_shared=fanout is not None)
+            self._map()
+            if not is_adopted:
+                self._socket.bind((self.interface, _ETH_P_ALL))
+                if fanout is not None:
+                    fanout.join(self._socket, link_header=self._link_header, ignore_outgoing=is_loopback)
+                if promiscuous and not is_loopback:
+                    self._socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, struct.pack("iHH8x", self._index, _MR_PROMISC, 0))
         except OSError as error:
             if error.errno in (errno.ENODEV, errno.ENXIO):
                 raise InterfaceGone(f"there is no interface {self.interface}") from error
             raise Unavailable(f"{self.interface} cannot be captured: {error.strerror}") from error
+        if is_adopted:
+            self._resume()
         self._poll = select.poll()
-        self._poll.register(packet_socket.fileno(), select.POLLIN | select.POLLERR)
+        self._poll.register(self._socket.fileno(), select.POLLIN | select.POLLERR)
+
+    def _configure(self, *, is_loopback: bool, is_shared: bool) -> None:
+        """Everything that comes before the socket is bound."""
+        packet_socket = self._socket
+        packet_socket.setsockopt(_SOL_PACKET, _VERSION, _TPACKET_V3)
+        packet_socket.setsockopt(_SOL_PACKET, _RESERVE, _RESERVED)
+        # One that shares begins with nothing: until it has joined it would see every packet.
+        attach(packet_socket, NOTHING if is_shared else snap_program(link_header=self._link_header))
+        request = struct.pack("7I", self._block, self._blocks, 2048, self.ring_bytes // 2048, _RETIRE_MS, 0, 0)
+        packet_socket.setsockopt(_SOL_PACKET, _RX_RING, request)
+        if is_loopback:
+            packet_socket.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
+
+    def _map(self) -> None:
+        size = self.ring_bytes
+        self._memory = mmap.mmap(self._socket.fileno(), size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        self._buffer: NDArray[np.uint8] | None = np.frombuffer(self._memory, "u1")
+        self._words: NDArray[np.uint32] | None = np.frombuffer(self._memory, "u4")
+
+    def _resume(self) -> None:
+        """Go on where another reader was: at the oldest block that is ready, else at the one the kernel fills (tpacket_hdr_v1)."""
+        assert self._words is not None
+        words = self._words.reshape(self._blocks, -1)
+        sequence = words[:, 6].astype("u8") | words[:, 7].astype("u8") << np.uint64(
+            32
+        )  # before the states: a block may get ready now
+        ready = np.flatnonzero(words[:, 2] & 1)
+        self._current = int(ready[sequence[ready].argmin()]) if len(ready) else int(sequence.argmax())
+
+    @property
+    def _link_header(self) -> int:
+        return 14 if self.link_type == LINKTYPE_ETHERNET else 0
+
+    def begin(self) -> None:
+        """Let packets in, where the ring is one of a group."""
+        attach(self._socket, snap_program(link_header=self._link_header))
+
+    def detach(self) -> socket.socket:
+        """The socket, for another process to adopt. It stays a member of its group, and packets wait in it, while anyone holds it."""
+        kept = self._socket
+        self._socket = socket.socket(fileno=os.dup(kept.fileno()))
+        self.close()
+        return kept
 
     @property
     def ring_bytes(self) -> int:
