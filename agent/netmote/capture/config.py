@@ -1,9 +1,9 @@
 """Configuration of packet capture."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from netmote.config.section import ByteSize, Duration, Section
 
@@ -24,6 +24,11 @@ class CaptureConfig(Section):
 
     ring_size: ByteSize = Field(default=8 * 10**6, ge=2**18, le=2**30)
     """Memory of the packet ring of each interface, shared with the kernel; rounded up to whole blocks."""
+
+    workers: int = Field(default=1, ge=1, le=8)
+    """Processes that read and meter each interface, for more packets than one core takes. They share its packets by pairs of addresses,
+    so that flows stay whole; each has a ring and a flow table of the sizes given here. 1 is a thread of the agent itself. With more,
+    `evidence_size` must be "0B"."""
 
     tee_dir: Path | None = None
     """Also write the captured headers to pcapng files in this directory, one an interface: `netmote replay` of such a file gives the
@@ -47,3 +52,11 @@ class CaptureConfig(Section):
 
     evidence_age: Duration = Field(default=7 * 86400.0, ge=60.0)
     """Evidence older than this is removed."""
+
+    @model_validator(mode="after")
+    def _evidence_of_workers(self) -> Self:
+        if self.workers > 1 and self.evidence_size:
+            raise ValueError(
+                'the recent headers of several workers cannot be searched: with workers above 1 write evidence_size: "0B"'
+            )
+        return self
