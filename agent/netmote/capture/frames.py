@@ -30,6 +30,9 @@ class Frames:
     is_tagged: NDArray[np.bool_] | None = None  # (n,) the kernel took an outer VLAN tag out of the frame
     tag_control: NDArray[np.uint16] | None = None  # (n,) that tag's TCI (IEEE 802.1Q section 9.6)
     tag_protocol: NDArray[np.uint16] | None = None  # (n,) its TPID
+    # A frame that stands for several on the wire (GRO, GSO): `wire_length` counts the headers once. Both or none.
+    segment_size: NDArray[np.uint16] | None = None  # (n,) payload octets of each, the last may have fewer; 0: one packet
+    segment_protocol: NDArray[np.uint8] | None = None  # (n,) whose payload is cut: 6 TCP, 17 UDP; 0 as above
 
     def __len__(self) -> int:
         return len(self.offset)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from netmote.capture.coalesced import take_apart
 from netmote.capture.dns import DNS_PORT, dns_columns
 from netmote.capture.frames import Frames, rows_at
 from netmote.capture.internet import Columns, Datagrams, decode_ipv4, decode_ipv6
@@ -18,6 +19,7 @@ from netmote.capture.packets import (
     PROTOCOL_SCTP,
     PROTOCOL_TCP,
     PROTOCOL_UDP,
+    CoalescedColumns,
     DnsColumns,
     PacketColumns,
     Undecodable,
@@ -38,7 +40,7 @@ def decode(frames: Frames, interface: str, *, dropped: int = 0) -> PacketColumns
     count = len(frames)
     reason = np.zeros(count, "u1")
     columns = Columns.allocate(count)
-    dns = DnsColumns()
+    dns, coalesced = DnsColumns(), CoalescedColumns()
     if frames.link_type in SUPPORTED:
         network = network_layer(frames)
         before = network.offset - frames.offset
@@ -54,6 +56,7 @@ def decode(frames: Frames, interface: str, *, dropped: int = 0) -> PacketColumns
         if network.vlan is not None:
             columns.flow_class |= network.vlan
         dns = _decode_dns(datagrams, columns, reason)
+        coalesced = take_apart(frames, network.offset, columns)
     else:
         reason[:] = Undecodable.UNKNOWN_LINK_TYPE
     reason[(frames.timestamp_ns < 0) | (frames.timestamp_ns >= LATEST_NS)] = Undecodable.BAD_TIMESTAMP
@@ -75,6 +78,7 @@ def decode(frames: Frames, interface: str, *, dropped: int = 0) -> PacketColumns
         columns.tcp_payload_octets,
         *columns.six(),
         dns=dns,
+        coalesced=coalesced,
         dropped=dropped,
     )
     return without_undecodable(decoded, reason) if reason.any() else decoded

@@ -8,7 +8,7 @@ import ctypes
 import socket
 import struct
 
-PLAIN_BYTES = 69  # 14 Ethernet + 40 IPv6 + 14 TCP up to its control bits, and one: see `ring` on the record size
+PLAIN_BYTES = 68  # 14 Ethernet + 40 IPv6 + 14 TCP up to its control bits: see `ring_layout` on the record size
 LONG_BYTES = 366  # 14 Ethernet + 8 tags + 60 IPv4 + 8 UDP + 12 DNS + 255 name, and a little
 SO_ATTACH_FILTER = 26  # asm-generic/socket.h
 # Opcodes of linux/filter.h: load word length, half word and byte; jump if equal, greater or equal, any bit set; return.
