@@ -48,7 +48,10 @@ class Flow:
 class DictionaryMeter:
     """The rules of FlowMeter's docstring, `refuse` and `evict`."""
 
-    def __init__(self, *, max_flows: int, active: int, idle: int, when_full: str, pane: int = 5 * SECOND) -> None:
+    def __init__(
+        self, *, max_flows: int, active: int, idle: int, when_full: str, pane: int = 5 * SECOND, **idle_by_name: int
+    ) -> None:
+        self.idle_by_name = idle_by_name  # tcp, tcp_opening, udp, icmp, other
         self.max_flows, self.active, self.idle, self.when_full, self.pane_ns = max_flows, active, idle, when_full, pane
         self.flows: dict[tuple, Flow] = {}
         self.open: int | None = None
@@ -89,7 +92,11 @@ class DictionaryMeter:
         pane = time // self.pane_ns
         if self.open is None:
             self.open = pane
-        emitted, most = 0, max(3600 * SECOND, min(self.active, self.idle) + 2 * self.pane_ns) // self.pane_ns
+        emitted, most = (
+            0,
+            max(3600 * SECOND, min(self.active, max(self.idle, *self.idle_by_name.values(), 0)) + 2 * self.pane_ns)
+            // self.pane_ns,
+        )
         while self.open < pane and emitted <= most:
             self._close()
             self.open += 1
@@ -178,9 +185,16 @@ class DictionaryMeter:
         one, other = flow.life_bits
         if ((one | other) & 4 or one & other & 1) and flow.last <= now - SECOND:
             return 3
-        if flow.last <= now - self.idle:
+        if flow.last <= now - self._idle_of(flow):
             return 1
         return 2 if flow.start <= now - self.active else 0
+
+    def _idle_of(self, flow: Flow) -> int:
+        name = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmp"}.get(flow.key[2] & 0xFF, "other")
+        idle = self.idle_by_name.get(name, self.idle)
+        if name == "tcp" and not flow.life_bits[0] & 0x10:
+            return self.idle_by_name.get("tcp_opening", idle)
+        return idle
 
     def _close(self, final: bool = False) -> None:
         end = (self.open + 1) * self.pane_ns

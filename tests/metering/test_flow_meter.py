@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from frames_in_memory import decode_frames, frames_of
-from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import Ether
+from scapy.layers.sctp import SCTP
 
 from netmote.capture.headers import decode
 from netmote.capture.packets import PacketColumns, Undecodable
+from netmote.metering.config import MeteringConfig
 from netmote.metering.flow_meter import FlowMeter
 from netmote.records.flow import PANE_NS, FlowEndReason, address_text
 
@@ -129,6 +131,33 @@ def test_how_flows_end(packets, expected) -> None:
     assert ends(batches) == expected
     assert found.flows_begun == 1
     assert found.flows_held == 0
+
+
+def test_protocols_have_idle_timeouts_of_their_own() -> None:
+    """TCP, an attempt without an answer, UDP, ICMP, SCTP and the rest each end when theirs has passed; what is not named has the common one."""
+    link = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+    talk = [(0, OPEN), (0.1, ANSWER), (0.2, ACK)]
+    attempt = (0, packet("10.0.0.9", 1, "10.0.0.2", 80, "S"))
+    ping = (0, bytes(link / IP(src="10.0.0.1", dst="10.0.0.2") / ICMP()))
+    tunnel = (0, bytes(link / IP(src="10.0.0.1", dst="10.0.0.2", proto=47) / b"12345678"))
+    association = (0, bytes(link / IP(src="10.0.0.1", dst="10.0.0.2") / SCTP(sport=1, dport=2)))
+    query = (0, packet("10.0.0.1", 5, "10.0.0.2", 6, None))
+    document = {
+        "idle_timeout": "10s",
+        "idle_timeouts": {"tcp": "60s", "tcp_opening": "5s", "udp": "20s", "icmp": "15s", "other": "30s"},
+    }
+    found = FlowMeter.configured(MeteringConfig.model_validate(document), source="capture:test0", interface="test0")
+    batches = found.meter(block(*talk, attempt, ping, tunnel, association, query)) + found.advance(START + 100 * SECOND)
+    ended = {
+        (int(row["protocol_identifier"]), int(row["source_transport_port"])): (batch.end_ns - START) // SECOND
+        for batch in batches
+        for row in batch.slices
+        if row["flow_end_reason"] == FlowEndReason.IDLE_TIMEOUT
+    }
+    # A flow ends with the pane in which its silence has been long enough.
+    assert ended == {(6, 1): 5, (132, 1): 10, (1, 0): 15, (17, 5): 20, (47, 0): 30, (6, 1000): 65}
+    with pytest.raises(ValueError, match="udpp"):
+        meter(idle_timeouts_ns={"udpp": 1})
 
 
 def test_an_end_after_the_last_slice_is_a_slice_without_packets() -> None:

@@ -68,7 +68,7 @@ def blocks(draw, most: int = 60) -> PacketColumns:
     )
 
 
-def meter_of(*, max_flows=4096, when_full="refuse", hash_seed=None, active=60, idle=15) -> FlowMeter:
+def meter_of(*, max_flows=4096, when_full="refuse", hash_seed=None, active=60, idle=15, **more) -> FlowMeter:
     return FlowMeter(
         source="capture:test0",
         interface="test0",
@@ -77,6 +77,7 @@ def meter_of(*, max_flows=4096, when_full="refuse", hash_seed=None, active=60, i
         idle_timeout_ns=idle * SECOND,
         when_full=when_full,
         hash_seed=hash_seed,
+        **more,
     )
 
 
@@ -86,16 +87,21 @@ def everything(batches) -> list[tuple]:
 
 FULL = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
+timeouts = st.dictionaries(
+    st.sampled_from(["tcp", "tcp_opening", "udp", "icmp", "sctp", "other"]),
+    st.integers(5, 90).map(lambda seconds: seconds * SECOND),
+)
+
 
 @FULL
-@given(blocks(), st.sampled_from([(4096, "refuse"), (3, "refuse"), (3, "evict"), (8, "evict"), (1, "evict")]))
-def test_the_table_equals_a_dictionary(packets, limits) -> None:
+@given(blocks(), st.sampled_from([(4096, "refuse"), (3, "refuse"), (3, "evict"), (8, "evict"), (1, "evict")]), timeouts)
+def test_the_table_equals_a_dictionary(packets, limits, named) -> None:
     """Every slice of every pane, every field, and every refusal: the vectorised meter says what the plain one says."""
     max_flows, when_full = limits
-    plain = DictionaryMeter(max_flows=max_flows, active=60 * SECOND, idle=15 * SECOND, when_full=when_full)
+    plain = DictionaryMeter(max_flows=max_flows, active=60 * SECOND, idle=15 * SECOND, when_full=when_full, **named)
     plain.meter(packets)
     plain.flush()
-    meter = meter_of(max_flows=max_flows, when_full=when_full)
+    meter = meter_of(max_flows=max_flows, when_full=when_full, idle_timeouts_ns=named)
     batches = meter.meter(packets) + meter.flush()
     assert [(batch.start_ns, batch.slices.tobytes()) for batch in batches] == plain.batches()
     account = meter.accounting

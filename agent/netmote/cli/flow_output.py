@@ -17,7 +17,6 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from netmote.capture.pcap_file import CaptureFile
 from netmote.cli.format import size
-from netmote.clock import NANOSECONDS_PER_SECOND
 from netmote.errors import Permanent, Unavailable
 from netmote.metering.accounting import Accounting
 from netmote.metering.config import MeteringConfig
@@ -101,14 +100,8 @@ class CaptureTotals:
 
 
 def _meter(interface: str, metering: MeteringConfig) -> FlowMeter:
-    return FlowMeter(
-        source=f"capture:{interface or 'capture'}",
-        interface=interface or "capture",
-        max_flows=metering.max_flows,
-        active_timeout_ns=round(metering.active_timeout * NANOSECONDS_PER_SECOND),
-        idle_timeout_ns=round(metering.idle_timeout * NANOSECONDS_PER_SECOND),
-        when_full=metering.when_full,
-    )
+    name = interface or "capture"
+    return FlowMeter.configured(metering, source=f"capture:{name}", interface=name)
 
 
 def record_columns(records: NDArray[np.void]) -> dict[str, list[Any]]:

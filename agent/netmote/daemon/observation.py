@@ -189,14 +189,7 @@ class Observation:
             _emit_all(meter.flush(), emit)
 
     def _new_meter(self) -> FlowMeter:
-        return FlowMeter(
-            source=self.source,
-            interface=self.interface,
-            max_flows=self._metering.max_flows,
-            active_timeout_ns=round(self._metering.active_timeout * NANOSECONDS_PER_SECOND),
-            idle_timeout_ns=round(self._metering.idle_timeout * NANOSECONDS_PER_SECOND),
-            when_full=self._metering.when_full,
-        )
+        return FlowMeter.configured(self._metering, source=self.source, interface=self.interface)
 
     def _fact(self, name: str, value: float, **annotations: str) -> FactBatch:
         now = self._clock.now_ns()

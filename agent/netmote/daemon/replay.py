@@ -9,7 +9,6 @@ from typing import Any
 from netmote.analysis.analysis import Analysis
 from netmote.analysis.outcome import Outcome
 from netmote.capture.pcap_file import read_capture
-from netmote.clock import NANOSECONDS_PER_SECOND
 from netmote.daemon.config import Config
 from netmote.daemon.observation import IDLE_MARGIN_NS
 from netmote.errors import Permanent
@@ -97,14 +96,7 @@ def flow_batches(
 
 
 def _meter(interface: str, config: Config) -> FlowMeter:
-    return FlowMeter(
-        source=f"capture:{interface}",
-        interface=interface,
-        max_flows=config.metering.max_flows,
-        active_timeout_ns=round(config.metering.active_timeout * NANOSECONDS_PER_SECOND),
-        idle_timeout_ns=round(config.metering.idle_timeout * NANOSECONDS_PER_SECOND),
-        when_full=config.metering.when_full,
-    )
+    return FlowMeter.configured(config.metering, source=f"capture:{interface}", interface=interface)
 
 
 def _count(summary: ReplaySummary, batch: FlowBatch) -> None:

@@ -7,6 +7,28 @@ from pydantic import Field
 from netmote.config.section import Duration, Section
 
 
+class IdleTimeouts(Section):
+    """Idle timeouts of single protocols; what is left out has `idle_timeout`."""
+
+    tcp: Duration | None = Field(default=None, ge=5.0)
+    """TCP connections; a closed one (FIN from both sides, or RST) ends a second after its last packet whatever stands here."""
+
+    tcp_opening: Duration | None = Field(default=None, ge=5.0)
+    """TCP whose initiator has not acknowledged anything yet: an attempt. Left out, it is as `tcp`."""
+
+    udp: Duration | None = Field(default=None, ge=5.0)
+    """UDP."""
+
+    icmp: Duration | None = Field(default=None, ge=5.0)
+    """ICMP and ICMPv6."""
+
+    sctp: Duration | None = Field(default=None, ge=5.0)
+    """SCTP."""
+
+    other: Duration | None = Field(default=None, ge=5.0)
+    """Every other protocol."""
+
+
 class MeteringConfig(Section):
     """Flow timeouts and the size of the flow table."""
 
@@ -18,6 +40,9 @@ class MeteringConfig(Section):
 
     idle_timeout: Duration = Field(default=30.0, ge=5.0)
     """flowIdleTimeout (IANA 37): a flow without packets this long is ended."""
+
+    idle_timeouts: IdleTimeouts = IdleTimeouts()
+    """Idle timeouts of single protocols, where they differ."""
 
     when_full: Literal["refuse", "evict"] = "evict"
     """A full table refuses new flows, or ends the quarter that was idle longest. Both are counted."""

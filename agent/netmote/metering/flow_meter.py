@@ -26,21 +26,23 @@ from numpy.typing import NDArray
 
 from netmote.capture.packets import PacketColumns, Undecodable
 from netmote.metering.accounting import Accounting
+from netmote.metering.config import IdleTimeouts, MeteringConfig
 from netmote.metering.flow_key import MOST_PACKETS, FlowHash, Grouping, Keys, group
 from netmote.metering.flow_table import FlowTable
 from netmote.metering.reduction import add_packets, count_events
 from netmote.metering.slices import NO_SLICES, slices_of
-from netmote.metering.timeouts import end_reasons, longest_idle
+from netmote.metering.timeouts import Timeouts, end_reasons, longest_idle
 from netmote.records.flow import PANE_NS, TCP_ACK, TCP_SYN, FlowBatch, FlowEndReason
 
 LONGEST_SILENCE_NS = 3_600_000_000_000
-_NOWHERE: Mapping[str, int] = MappingProxyType({})
+_NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 class FlowMeter:
     """Meters one interface. Not thread-safe: one capture-and-metering thread owns it.
 
-    `source` and `interface` go into every batch. `hash_seed` (tests) fixes the hash; it never changes what is emitted.
+    `source` and `interface` go into every batch. `idle_timeouts_ns` are those of single protocols (tcp, tcp_opening, udp, icmp, sctp,
+    other), `idle_timeout_ns` all others'. `hash_seed` (tests) fixes the hash; it never changes what is emitted.
     """
 
     def __init__(
@@ -54,14 +56,16 @@ class FlowMeter:
         when_full: Literal["refuse", "evict"],
         pane_ns: int = PANE_NS,
         hash_seed: int | None = None,
+        idle_timeouts_ns: Mapping[str, int] = _NOTHING,
     ) -> None:
         self.source = source
         self.interface = interface
-        self._active_timeout_ns = active_timeout_ns
-        self._idle_timeout_ns = idle_timeout_ns
+        self._timeouts = Timeouts.of(active_timeout_ns, idle_timeout_ns, idle_timeouts_ns)
         self._when_full = when_full
         self._pane_ns = pane_ns
-        self._most_empty_panes = max(LONGEST_SILENCE_NS, min(active_timeout_ns, idle_timeout_ns) + 2 * pane_ns) // pane_ns
+        self._most_empty_panes = (
+            max(LONGEST_SILENCE_NS, min(active_timeout_ns, self._timeouts.longest_ns) + 2 * pane_ns) // pane_ns
+        )
         self._hash = FlowHash(hash_seed)
         self._table = FlowTable(max_flows, self._hash)
         self._pane: int | None = None  # number of the open pane since the epoch
@@ -76,6 +80,20 @@ class FlowMeter:
         """Flows ended for LACK_OF_RESOURCES since the start."""
         self.collisions = 0
         """Blocks in which two flows shared 47 hash bits and were told apart by their keys."""
+
+    @classmethod
+    def configured(cls, config: MeteringConfig, *, source: str, interface: str) -> "FlowMeter":
+        """The meter of one interface as the document describes it."""
+        named = {name: getattr(config.idle_timeouts, name) for name in IdleTimeouts.model_fields}
+        return cls(
+            source=source,
+            interface=interface,
+            max_flows=config.max_flows,
+            active_timeout_ns=round(config.active_timeout * 1e9),
+            idle_timeout_ns=round(config.idle_timeout * 1e9),
+            idle_timeouts_ns={name: round(seconds * 1e9) for name, seconds in named.items() if seconds is not None},
+            when_full=config.when_full,
+        )
 
     @property
     def flows_held(self) -> int:
@@ -100,7 +118,7 @@ class FlowMeter:
         """Where the open pane begins; None before the first packet and after `flush`."""
         return None if self._pane is None else self._pane * self._pane_ns
 
-    def meter(self, packets: PacketColumns, *, dropped: int = 0, dropped_by: Mapping[str, int] = _NOWHERE) -> list[FlowBatch]:
+    def meter(self, packets: PacketColumns, *, dropped: int = 0, dropped_by: Mapping[str, int] = _NOTHING) -> list[FlowBatch]:
         """Account a block and return the panes it closed.
 
         `dropped` packets (the ring's `take_dropped`, a file's `packets.dropped`) are told of the pane that is open after the block.
@@ -171,9 +189,7 @@ class FlowMeter:
         if len(table):
             rows = table.live()
             rows = rows[np.argsort(table.flow_id[rows], kind="stable")]
-            reasons = end_reasons(
-                table, rows, end_ns, active_timeout_ns=self._active_timeout_ns, idle_timeout_ns=self._idle_timeout_ns
-            )
+            reasons = end_reasons(table, rows, end_ns, self._timeouts)
             is_anew = table.flow_id[rows] == 0  # ended by the active timeout, nothing since
             reasons[is_anew & (reasons == FlowEndReason.ACTIVE_TIMEOUT)] = FlowEndReason.CONTINUES
             if is_final:

@@ -22,7 +22,6 @@ from netmote.windows.sliding import Windows
 from netmote.windows.vector import VectorBatch
 
 SENSOR = "training"
-_NANOSECONDS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,14 +130,7 @@ def with_lead_in(batches: Sequence[FlowBatch]) -> Iterator[FlowBatch]:
 
 def _meter(interface: str) -> FlowMeter:
     config = MeteringConfig()
-    return FlowMeter(
-        source=f"capture:{interface}",
-        interface=interface,
-        max_flows=config.max_flows,
-        active_timeout_ns=round(config.active_timeout * _NANOSECONDS),
-        idle_timeout_ns=round(config.idle_timeout * _NANOSECONDS),
-        when_full=config.when_full,
-    )
+    return FlowMeter.configured(config, source=f"capture:{interface}", interface=interface)
 
 
 def _kept(vectors: VectorBatch, capture: str, label: str) -> TrafficWindows:
