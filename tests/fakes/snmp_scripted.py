@@ -121,6 +121,9 @@ class ScriptedDevice:
 class ScriptedSession:
     """The session protocol over a ScriptedDevice."""
 
+    backend = "scripted"
+    fallback_reason = ""
+
     def __init__(self, device: ScriptedDevice) -> None:
         self.device = device
         self.is_closed = False

@@ -4,12 +4,13 @@ Owns the back end and the bound on what is in flight. Refuses everything that co
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import NamedTuple
 
 from netmote.clock import Clock
 from netmote.records.batch import Batch
+from netmote.snmp.backends import Backends
 from netmote.snmp.config import SnmpConfig, TargetConfig
 from netmote.snmp.paced_session import SendWindow
 from netmote.snmp.target import Backend, Target, TargetStatus
@@ -42,6 +43,7 @@ class SnmpCollector:
         self._targets: dict[str, Target] = {}
         self._polling: dict[str, _Polling] = {}
         self._applied = asyncio.Event()
+        self._own: Backends | None = None
 
     def apply(self, config: SnmpConfig) -> None:
         """Take up another configuration while running: only devices whose own settings changed are begun anew."""
@@ -49,27 +51,27 @@ class SnmpCollector:
         self._applied.set()
 
     async def run(self) -> None:
-        """Poll every target until cancelled. Without targets it only waits, and pysnmp is never imported."""
+        """Poll every target until cancelled."""
         self._targets, self._polling = {}, {}
         self._applied.set()
         backend = self._backend
+        if backend is None:
+            backend = self._own = Backends(clock=self._clock, random=self._random)
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
                     await self._applied.wait()
                     self._applied.clear()
-                    if self._config.targets and backend is None:
-                        backend = await asyncio.to_thread(_pysnmp_backend, self._clock)
-                    if backend is not None:
-                        await self._settle(group, backend)
+                    await self._settle(group, backend)
         finally:
-            if backend is not None:
-                await backend.close()
+            await backend.close()
 
     async def _settle(self, group: asyncio.TaskGroup, backend: Backend) -> None:
         """Let what is polled be what the configuration names."""
         config = self._config
-        wanted = {each.name: (each, each.interval or config.interval, config.max_in_flight) for each in config.targets}
+        wanted = {
+            each.name: (config.resolved(each), each.interval or config.interval, config.max_in_flight) for each in config.targets
+        }
         ending = [name for name, polling in self._polling.items() if wanted.get(name) != polling.settings]
         tasks = [self._polling.pop(name).task for name in ending]
         for task in tasks:
@@ -92,6 +94,10 @@ class SnmpCollector:
                 self._polling[name] = _Polling(settings, window, group.create_task(target.run(), name=f"snmp:{name}"))
         self._targets = {name: self._targets[name] for name in wanted}
 
+    def ignored(self) -> Mapping[str, int]:
+        """Datagrams that were not believed or never arrived, by reason, since `run` began."""
+        return {} if self._own is None else self._own.ignored
+
     def status(self) -> tuple[TargetStatus, ...]:
         """One entry a device, in the order of the configuration; empty before `run`."""
         return tuple(target.status() for target in self._targets.values())
@@ -100,10 +106,3 @@ class SnmpCollector:
         """The status of one device; None when it is not polled (yet)."""
         target = self._targets.get(name)
         return None if target is None else target.status()
-
-
-def _pysnmp_backend(clock: Clock) -> Backend:
-    """Imported in a thread and only when there is something to poll: it takes a fifth of a second and 15 MB."""
-    from netmote.snmp.pysnmp_session import PysnmpBackend  # noqa: PLC0415
-
-    return PysnmpBackend(clock=clock)

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from netmote.config.section import Duration, Secret, Section
 
+BackendChoice = Literal["auto", "native", "pysnmp"]
+
 
 class UsmConfig(Section):
     """An SNMPv3 user (USM, RFC 3414)."""
@@ -52,11 +54,14 @@ class TargetConfig(Section):
     port: int = Field(default=161, ge=1, le=65535)
     """UDP port of the agent."""
 
-    version: Literal["2c", "3"] = "2c"
+    version: Literal["1", "2c", "3"] = "2c"
     """SNMP version."""
 
+    backend: BackendChoice | None = None
+    """What speaks SNMP with this device. Unset: the choice for all."""
+
     community: Secret | None = None
-    """Community of version 2c, by reference. Unset: `public`."""
+    """Community of versions 1 and 2c, by reference. Unset: `public`."""
 
     user: UsmConfig | None = None
     """User of version 3."""
@@ -77,8 +82,14 @@ class TargetConfig(Section):
     def _credentials(self) -> Self:
         if self.version == "3" and self.user is None:
             raise ValueError("version 3 needs a user")
-        if self.version == "2c" and self.user is not None:
+        if self.version != "3" and self.user is not None:
             raise ValueError('a user needs version: "3"')
+        return self
+
+    @model_validator(mode="after")
+    def _backend(self) -> Self:
+        if self.version == "1" and self.backend == "pysnmp":
+            raise ValueError('version "1" is spoken by the native back end only; leave out backend: pysnmp')
         return self
 
 
@@ -87,6 +98,10 @@ class SnmpConfig(Section):
 
     interval: Duration = Field(default=10.0, ge=1.0)
     """Poll interval of devices that name none."""
+
+    backend: BackendChoice = "auto"
+    """What speaks SNMP: `native`, netmote's own and by far the cheaper; `pysnmp`; or `auto`: the better one for each device, and the
+    other where the first cannot read its answers."""
 
     max_in_flight: int = Field(default=50, ge=1, le=500)
     """Requests sent and not yet answered, over all devices that do answer."""
@@ -101,3 +116,9 @@ class SnmpConfig(Section):
         if twice:
             raise ValueError(f"target names are unique; given twice: {', '.join(twice)}")
         return self
+
+    def resolved(self, target: TargetConfig) -> TargetConfig:
+        """The target with its back end chosen: its own choice, or the one for all (version 1 has none but native and auto)."""
+        if target.backend is not None:
+            return target
+        return target.model_copy(update={"backend": "auto" if target.version == "1" else self.backend})

@@ -47,6 +47,14 @@ class PacedSession:
         self.timeouts = 0  # of them without an answer
         self.answers = 0  # of them with one, an error-status included
 
+    @property
+    def backend(self) -> str:
+        return self._session.backend
+
+    @property
+    def fallback_reason(self) -> str:
+        return self._session.fallback_reason
+
     async def get(self, oids: Sequence[bytes]) -> Reply:
         return await self._repeat(lambda: self._session.get(oids), self._retries)
 

@@ -304,6 +304,9 @@ class PysnmpBackend:
 class PysnmpSession:
     """One device over pysnmp."""
 
+    backend = PysnmpBackend.name
+    fallback_reason = ""
+
     def __init__(self, backend: PysnmpBackend, engine: _Engine, peer: _Peer, *, timeout: float, clock: Clock) -> None:
         self._backend, self._engine, self._peer, self._timeout, self._clock = backend, engine, peer, timeout, clock
         self._is_closed = False

@@ -33,6 +33,16 @@ class SnmpSession(Protocol):
     Safe to cancel at any point; calls may run concurrently. `close` is safe twice; after it every call raises SessionClosed.
     """
 
+    @property
+    def backend(self) -> str:
+        """The name of the back end that carries the exchanges now."""
+        ...
+
+    @property
+    def fallback_reason(self) -> str:
+        """Why it is not the first choice; "" where it is."""
+        ...
+
     async def get(self, oids: Sequence[bytes]) -> Reply:
         """GET of exact instances. Raises the errors below."""
         ...
@@ -56,12 +66,20 @@ class NetworkUnreachable(Retryable):
     """This machine cannot send there: no route, interface down, refused by the local firewall."""
 
 
+class AgentNotListening(NetworkUnreachable):
+    """The host is there and says that nobody listens on the agent's port (ICMP port unreachable)."""
+
+
 class NotInTimeWindow(Retryable):
     """USM: the device's clock and ours could not be brought together (RFC 3414 section 3.2.7)."""
 
 
 class UnreadableAnswer(Retryable):
     """The device answered, and what it sent cannot be decoded or does not belong to the question."""
+
+
+class UndecodableAnswer(UnreadableAnswer):
+    """The device answered, and this back end cannot decode what it sent; another one may."""
 
 
 class SessionClosed(Retryable):

@@ -24,6 +24,7 @@ from netmote.records.batch import Batch
 from netmote.records.device import DeviceRecord
 from netmote.records.fact import Fact, FactBatch
 from netmote.records.interface import InterfaceBatch
+from netmote.snmp.backends import backend_of
 from netmote.snmp.config import TargetConfig
 from netmote.snmp.credentials import Credentials, SecretMissing, reveal_credentials
 from netmote.snmp.history import DeviceHistory
@@ -42,7 +43,7 @@ _REOPEN_AFTER = 5  # failures after which name, secrets and socket are looked up
 
 
 class Backend(Protocol):
-    """What opens sessions: pysnmp now, others beside it. `close` ends all of them."""
+    """What opens sessions. `close` ends all of them."""
 
     async def open(self, target: TargetConfig, credentials: Credentials) -> SnmpSession: ...
 
@@ -85,6 +86,8 @@ class TargetStatus:
     interfaces: int
     stale_rows: int  # rows of ifTable that another row replaced
     sys_descr: str
+    backend: str  # what speaks with it, now or at the next poll
+    fallback_reason: str  # why that is not the first choice; "" where it is
 
     @property
     def reason(self) -> str:
@@ -282,6 +285,8 @@ class Target:
             interfaces=0 if reading is None else len(reading.ports.if_index) - len(self._history.stale_rows),
             stale_rows=len(self._history.stale_rows),
             sys_descr="" if reading is None else reading.system.sys_descr,
+            backend=backend_of(self.config) if self._session is None else self._session.backend,
+            fallback_reason="" if self._session is None else self._session.fallback_reason,
         )
 
 

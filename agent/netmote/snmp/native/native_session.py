@@ -1,0 +1,259 @@
+"""The native back end: sessions over a channel (what a message is) and a transport (how it travels).
+
+Owns one exchange from its request to its reply: seal, send, open, read, or the named error that ends it. A device whose channel has
+to learn first (v3) is asked again within the same timeout, a bounded number of times.
+"""
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from random import Random
+from typing import Final
+
+from netmote.clock import Clock
+from netmote.snmp.config import TargetConfig
+from netmote.snmp.credentials import Community, Credentials
+from netmote.snmp.native.ber import BerError
+from netmote.snmp.native.channel import Channel, Verdict
+from netmote.snmp.native.community_channel import CommunityChannel
+from netmote.snmp.native.pdu import (
+    GET_BULK_REQUEST,
+    GET_NEXT_REQUEST,
+    GET_REQUEST,
+    RequestTemplate,
+    build_request,
+    read_response,
+)
+from netmote.snmp.native.transport import Transport
+from netmote.snmp.native.udp_socket import Address
+from netmote.snmp.native.v1_session import V1Session
+from netmote.snmp.session import (
+    AddressUnknown,
+    NetworkUnreachable,
+    Reply,
+    RequestTimedOut,
+    SessionClosed,
+    SnmpSession,
+    UndecodableAnswer,
+    UnsupportedSecurityLevel,
+)
+
+TEMPLATES: Final = 4_096  # requests kept built, of all devices; a few kB each at most
+RESEALS: Final = 4  # engine id, then time window, with room for one reboot
+
+Templates = Callable[[int, tuple[bytes, ...], int, int], RequestTemplate]
+
+
+class NativeBackend:
+    """Sessions over one socket per address family, opened at first use. Belongs to one loop."""
+
+    name = "native"
+
+    def __init__(self, *, clock: Clock, random: Random) -> None:
+        self._clock, self._random = clock, random
+        self._templates: Templates = lru_cache(TEMPLATES)(build_request)
+        self._transports: dict[socket.AddressFamily, Transport] = {}
+        self._sessions: set[NativeSession] = set()
+        self._ignored: Counter[str] = Counter()  # of sessions that are closed
+
+    async def open(self, target: TargetConfig, credentials: Credentials) -> SnmpSession:
+        """A session with `target`; its name is resolved here, off the loop. Raises AddressUnknown, NetworkUnreachable (no socket),
+        UnsupportedSecurityLevel.
+        """
+        channel = self._channel(target, credentials)
+        family, address = await _resolve(target)
+        transport = self._transports.get(family)
+        if transport is None:
+            try:
+                transport = Transport(family, clock=self._clock, random=self._random)
+            except OSError as error:
+                raise NetworkUnreachable(f"no socket for {target.address}: {error}") from error
+            self._transports[family] = transport
+        session = NativeSession(
+            channel,
+            transport,
+            address,
+            timeout=target.timeout,
+            clock=self._clock,
+            templates=self._templates,
+            on_close=self._forget,
+        )
+        self._sessions.add(session)
+        return V1Session(session) if target.version == "1" else session
+
+    def _channel(self, target: TargetConfig, credentials: Credentials) -> Channel:
+        if isinstance(credentials, Community) and target.version != "3":
+            return CommunityChannel(target.version, credentials.name)
+        raise UnsupportedSecurityLevel("the native back end does not speak SNMPv3")
+
+    def _forget(self, session: "NativeSession") -> None:
+        self._sessions.discard(session)
+        self._ignored.update(session.channel.ignored)
+
+    @property
+    def ignored(self) -> Mapping[str, int]:
+        """Datagrams that were not believed, by reason, since the start."""
+        total = Counter(self._ignored)
+        for transport in self._transports.values():
+            total.update(transport.ignored)
+        for session in self._sessions:
+            total.update(session.channel.ignored)
+        return total
+
+    async def close(self) -> None:
+        """End every session and close the sockets; safe twice."""
+        for session in tuple(self._sessions):
+            await session.close()
+        for transport in self._transports.values():
+            transport.close()
+            self._ignored.update(transport.ignored)
+        self._transports.clear()
+
+
+class NativeSession:
+    """One device. Implements SnmpSession for v2c and v3; `V1Session` stands before it for v1."""
+
+    backend = NativeBackend.name
+    fallback_reason = ""
+
+    def __init__(
+        self,
+        channel: Channel,
+        transport: Transport,
+        address: Address,
+        *,
+        timeout: float,
+        clock: Clock,
+        templates: Templates,
+        on_close: Callable[["NativeSession"], None],
+    ) -> None:
+        self.channel, self.transport, self.address = channel, transport, address
+        self.timeout, self.clock = timeout, clock
+        self._templates, self._on_close = templates, on_close
+        self._waiting: set[_Exchange] = set()
+        self._is_closed = False
+
+    async def get(self, oids: Sequence[bytes]) -> Reply:
+        return await self._exchange(self._templates(GET_REQUEST, tuple(oids), 0, 0))
+
+    async def get_next(self, oids: Sequence[bytes]) -> Reply:
+        """GETNEXT (RFC 3416 section 4.2.2), which v1 has instead of GETBULK. Raises as `get` does."""
+        return await self._exchange(self._templates(GET_NEXT_REQUEST, tuple(oids), 0, 0))
+
+    async def bulk(self, non_repeaters: Sequence[bytes], columns: Sequence[bytes], max_repetitions: int) -> Reply:
+        oids = (*non_repeaters, *columns)
+        return await self._exchange(self._templates(GET_BULK_REQUEST, oids, len(non_repeaters), max_repetitions))
+
+    async def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            for exchange in tuple(self._waiting):
+                exchange.fail(SessionClosed("the session was closed while the request ran"))
+            self._on_close(self)
+
+    async def _exchange(self, template: RequestTemplate) -> Reply:
+        if self._is_closed:
+            raise SessionClosed("the session is closed")
+        exchange = _Exchange(self)
+        message_id = self.transport.enter(exchange)
+        self._waiting.add(exchange)
+        timer = asyncio.get_running_loop().call_later(self.timeout, exchange.expire)
+        is_answered = False
+        try:
+            exchange.begin(message_id, template.pdu(message_id))
+            reply = await exchange.reply
+            is_answered = True
+            return reply
+        finally:
+            timer.cancel()
+            self._waiting.discard(exchange)
+            exchange.settle()
+            self.transport.leave(message_id, is_answered=is_answered)
+
+
+class _Exchange:
+    """One request on its way, across the re-sends that a channel asks for. Implements transport.Exchange."""
+
+    __slots__ = ("_elsewhere", "_message_id", "_pdu", "_reseals", "_sent_at", "_session", "_unreadable", "address", "reply")
+
+    def __init__(self, session: NativeSession) -> None:
+        self._session = session
+        self.address = session.address
+        self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._unreadable = session.transport.unreadable_from(session.address)
+        self._elsewhere: Address | None = None
+        self._reseals = 0
+        self._message_id, self._pdu, self._sent_at = 0, b"", 0.0
+
+    def begin(self, message_id: int, pdu: bytes) -> None:
+        """Send it for the first time. Raises NetworkUnreachable."""
+        self._message_id, self._pdu = message_id, pdu
+        self._send()
+
+    def _send(self) -> None:
+        channel = self._session.channel
+        datagram = channel.seal(self._pdu, self._message_id)
+        if datagram is None:
+            datagram = channel.probe(self._message_id)
+        self._sent_at = self._session.clock.monotonic()
+        self._session.transport.send(datagram, self.address)
+
+    def take(self, datagram: bytes) -> bool:
+        if self.reply.done():  # a moment ago, in this same turn of the loop
+            return False
+        opened = self._session.channel.open(datagram)
+        if opened.verdict is Verdict.ANSWER:
+            self._answered(opened.pdu)
+        elif opened.verdict is Verdict.SEAL_AGAIN and self._reseals < RESEALS:
+            self._reseals += 1
+            self._send()
+        elif opened.verdict is Verdict.REFUSED and opened.error is not None:
+            self.fail(opened.error)
+        return True
+
+    def _answered(self, pdu: bytes) -> None:
+        try:
+            request_id, error_status, error_index, varbinds = read_response(pdu)
+        except BerError as error:
+            self.fail(UndecodableAnswer(f"the device's answer cannot be decoded: {error}"))
+            return
+        if request_id != self._message_id:
+            self.fail(UndecodableAnswer("the device answered another question"))
+            return
+        self.reply.set_result(Reply(error_status, error_index, varbinds, self._session.clock.monotonic() - self._sent_at))
+
+    def came_from(self, source: Address) -> None:
+        self._elsewhere = source
+
+    def fail(self, error: Exception) -> None:
+        if not self.reply.done():
+            self.reply.set_exception(error)
+
+    def settle(self) -> None:
+        """Nobody waits any more: an error that nobody saw, because its caller was cancelled meanwhile, is no news to the loop."""
+        if self.reply.done() and not self.reply.cancelled():
+            self.reply.exception()
+
+    def expire(self) -> None:
+        """The timeout passed: say what is known of why."""
+        session = self._session
+        reason: Exception | None = session.channel.expire(self._message_id)
+        if reason is None and session.transport.unreadable_from(self.address) > self._unreadable:
+            reason = UndecodableAnswer("the device answered, but no id could be read in what it sent")
+        if reason is None:
+            answered = f"; one came from {self._elsewhere[0]}, which was not asked" if self._elsewhere else ""
+            reason = RequestTimedOut(f"no answer within {session.timeout:g} s{answered}")
+        self.fail(reason)
+
+
+async def _resolve(target: TargetConfig) -> tuple[socket.AddressFamily, Address]:
+    """Where the device is now. Raises AddressUnknown."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(target.address, target.port, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        raise AddressUnknown(f"{target.address} has no address: {error}") from error
+    family, _, _, _, sockaddr = found[0]
+    scope = sockaddr[3] if len(sockaddr) > 2 else 0
+    return family, (str(sockaddr[0]), int(sockaddr[1]), int(scope))
