@@ -23,8 +23,9 @@ pytestmark = [
     ),
 ]
 
-_LINK_TYPES = {0, 1, 12, 14, 101, 108, 113, 228, 229, 276}
-_LINKS = {"eth", "ethertype", "vlan", "ieee8021ad", "frame", "sll", "null", "loop", "raw", "llc", "pkt_comment", "fcs"}
+_LINK_TYPES = {0, 1, 9, 12, 14, 50, 51, 101, 104, 108, 113, 228, 229, 276}
+_LINKS = {"eth", "ethertype", "vlan", "ieee8021ad", "frame", "sll", "null", "loop", "raw", "llc", "pkt_comment", "fcs", "mpls"}
+_LINKS |= {"pwethheuristic", "pwethcw", "pppoes", "ppp", "chdlc", "vntag", "ieee8021ah"}
 _EXTENSIONS = {"ipv6.hopopts", "ipv6.routing", "ipv6.fraghdr", "ipv6.dstopts", "ah"}
 _FIELDS = [
     "frame.protocols",

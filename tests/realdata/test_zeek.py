@@ -54,15 +54,8 @@ class Known:
 
 KNOWN: dict[tuple[str, str], Known] = {
     ("cisco-fabric-path.pcap", "core.cisco-fabric-path"): Known(LINK, 64, packets=64),
-    ("mixed-vlan-mpls.pcap", "core.vlan-mpls"): Known(LINK, 11, packets=1),
-    ("mpls-in-vlan.pcap", "core.mpls-in-vlan"): Known(LINK, 2, packets=2),
-    ("pbb.pcap", "core.pbb"): Known(LINK, 10, packets=3),
-    ("ppp/quic-interop-retry.pcap", "core.ppp"): Known(LINK, 26, packets=3),
-    ("pppoe-over-qinq.pcap", "core.pppoe-over-qinq"): Known(LINK, 86, packets=1),
-    ("pppoe.pcap", "core.pppoe"): Known(LINK, 25, packets=7),
     ("radiotap.pcap", "core.radiotap"): Known(LINK, 3, packets=2),
-    ("vntag.pcap", "core.vntag"): Known(LINK, 3, packets=1),
-    ("vntag_vlan_sandwich_clean.pcap", "core.vntag-in-vlan"): Known(LINK, connections=1),
+    ("vntag_vlan_sandwich_clean.pcap", "core.vntag-in-vlan"): Known(CHECKSUM, 1, packets=1),
     ("wlanmon.pcap", "core.wlanmon"): Known(LINK, 3, packets=2),
     ("erspanI.pcap", "core.erspanI"): Known(IP_TUNNEL, 10, packets=1),
     ("erspanII.pcap", "core.erspanII"): Known(IP_TUNNEL, 4, packets=1),

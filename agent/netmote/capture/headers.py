@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from netmote.capture.coalesced import take_apart
 from netmote.capture.dns import DNS_PORT, dns_columns
+from netmote.capture.encapsulation import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6
 from netmote.capture.frames import Frames, rows_at
 from netmote.capture.internet import Columns, Datagrams, decode_ipv4, decode_ipv6
-from netmote.capture.link_layer import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, SUPPORTED, network_layer
+from netmote.capture.link_layer import SUPPORTED, network_layer
 from netmote.capture.packets import (
     PROTOCOL_ICMP,
     PROTOCOL_SCTP,

@@ -1,14 +1,27 @@
 """From a link header to the network header: which EtherType, where it begins, which VLAN tags stood before it.
 
-Ethernet II, 802.3 with SNAP, 802.1Q and 802.1ad tags (two are kept), Linux cooked v1 and v2, BSD null and loop, raw IP.
+Ethernet II, 802.3 with SNAP, 802.1Q and 802.1ad tags (two are kept), Linux cooked v1 and v2, BSD null and loop, raw IP, PPP.
+What `encapsulation` knows is stepped over.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from netmote.capture.encapsulation import (
+    ETHERTYPE_ARP,
+    ETHERTYPE_IPV4,
+    ETHERTYPE_IPV6,
+    ETHERTYPE_PPPOE,
+    VN_TAG,
+    is_encapsulation,
+    is_tag,
+    step_over,
+    step_over_ppp,
+)
 from netmote.capture.frames import (
+    LINKTYPE_C_HDLC,
     LINKTYPE_ETHERNET,
     LINKTYPE_IPV4,
     LINKTYPE_IPV6,
@@ -16,20 +29,22 @@ from netmote.capture.frames import (
     LINKTYPE_LINUX_SLL2,
     LINKTYPE_LOOP,
     LINKTYPE_NULL,
+    LINKTYPE_PPP,
+    LINKTYPE_PPP_ETHER,
+    LINKTYPE_PPP_HDLC,
     LINKTYPE_RAW,
     Frames,
     rows_at,
 )
 
-ETHERTYPE_IPV4, ETHERTYPE_ARP, ETHERTYPE_IPV6 = 0x0800, 0x0806, 0x86DD
-_TAGS = (0x8100, 0x88A8, 0x9100)  # 802.1Q, 802.1ad, and the tag used before 802.1ad
 _DEEPEST_TAG = 8
 # Address families of a BSD null header that mean IPv6: Linux, NetBSD and OpenBSD, FreeBSD, Darwin.
 _NULL_IPV6 = (10, 24, 28, 30)
 # Bytes before the network header, and where the EtherType stands in them.
 _HEADERS = {LINKTYPE_ETHERNET: (14, 12), LINKTYPE_LINUX_SLL: (16, 14), LINKTYPE_LINUX_SLL2: (20, 0)}
 _RAW = (LINKTYPE_RAW, 12, 14, LINKTYPE_IPV4, LINKTYPE_IPV6)  # 12 and 14 are raw IP in files of BSDs
-SUPPORTED = frozenset((*_HEADERS, *_RAW, LINKTYPE_NULL, LINKTYPE_LOOP))
+_PPP = (LINKTYPE_PPP, LINKTYPE_PPP_HDLC, LINKTYPE_C_HDLC)
+SUPPORTED = frozenset((*_HEADERS, *_RAW, *_PPP, LINKTYPE_PPP_ETHER, LINKTYPE_NULL, LINKTYPE_LOOP))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,15 +54,11 @@ class NetworkLayer:
     ether_type: NDArray[np.uint16]  # (n,) 0 when the frame ends before it
     offset: NDArray[np.int64]  # (n,) in the buffer
     vlan: NDArray[np.uint64] | None  # (n,) outer << 16 | inner << 32 as in `flow_class`; None when no frame is tagged
+    arp: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, "i8"))  # frames that are ARP of this very link
 
 
 def _u2_at(buffer: NDArray[np.uint8], offset: NDArray[np.int64]) -> NDArray[np.uint16]:
     return rows_at(buffer, offset, 2).view(">u2").reshape(-1).astype("u2")
-
-
-def _is_tag(ether_type: NDArray[np.uint16]) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = (ether_type == _TAGS[0]) | (ether_type == _TAGS[1]) | (ether_type == _TAGS[2])
-    return found
 
 
 def _of_version(buffer: NDArray[np.uint8], offset: NDArray[np.int64]) -> NDArray[np.uint16]:
@@ -79,6 +90,8 @@ def network_layer(frames: Frames) -> NetworkLayer:
         ether_type = _of_family(frames)
         ether_type[frames.captured < 4] = 0
         return NetworkLayer(ether_type, frames.offset + 4, None)
+    if frames.link_type in _PPP or frames.link_type == LINKTYPE_PPP_ETHER:
+        return _of_ppp(frames)
     if frames.link_type not in _HEADERS:
         raise ValueError(f"link type {frames.link_type} is not decoded; known: {sorted(SUPPORTED)}")
     length, where = _HEADERS[frames.link_type]
@@ -92,8 +105,24 @@ def network_layer(frames: Frames) -> NetworkLayer:
     if len(short):
         _read_snap(frames, short, ether_type, offset)
         kinds = ether_type[other]
-    vlan = _read_tags(frames, ether_type, offset, other[_is_tag(kinds)])
-    return NetworkLayer(ether_type, offset, vlan)
+    vlan = _read_tags(frames, ether_type, offset, other[is_tag(kinds)])
+    kinds = ether_type[other]
+    arp = other[kinds == ETHERTYPE_ARP]
+    inside = other[is_encapsulation(kinds)]
+    if len(inside):
+        step_over(frames.buffer, frames.offset + frames.captured, ether_type, offset, inside)
+    return NetworkLayer(ether_type, offset, vlan, arp)
+
+
+def _of_ppp(frames: Frames) -> NetworkLayer:
+    """PPP with or without HDLC framing, Cisco's HDLC, or PPP behind a PPPoE header."""
+    end, rows = frames.offset + frames.captured, np.arange(len(frames))
+    if frames.link_type == LINKTYPE_PPP_ETHER:
+        ether_type, offset = np.full(len(frames), ETHERTYPE_PPPOE, "u2"), frames.offset.copy()
+    else:
+        ether_type, offset = step_over_ppp(frames.buffer, frames.offset, end)
+    step_over(frames.buffer, end, ether_type, offset, rows[is_encapsulation(ether_type)])
+    return NetworkLayer(ether_type, offset, None)
 
 
 def _read_snap(frames: Frames, short: NDArray[np.int64], ether_type: NDArray[np.uint16], offset: NDArray[np.int64]) -> None:
@@ -120,15 +149,17 @@ def _read_tags(
     for _ in range(_DEEPEST_TAG):
         if not len(tagged):
             break
-        there = offset[tagged] + 4 <= frames.offset[tagged] + frames.captured[tagged]
+        length = 4 + 2 * (ether_type[tagged] == VN_TAG)
+        there = offset[tagged] + length <= frames.offset[tagged] + frames.captured[tagged]
         ether_type[tagged[~there]] = 0
-        tagged = tagged[there]
-        tag = rows_at(frames.buffer, offset[tagged], 4).view(">u2")
-        kept = depth[tagged] < 2
+        tagged, length = tagged[there], length[there]
+        tag = rows_at(frames.buffer, offset[tagged], 2).view(">u2").reshape(-1)
+        is_vlan = length == 4  # a VN-Tag names the port of an extender, not a network
+        kept = is_vlan & (depth[tagged] < 2)
         shift = (depth[tagged[kept]] + np.uint64(1)) << np.uint64(4)
-        vlan[tagged[kept]] |= (tag[kept, 0].astype("u8") & np.uint64(0x0FFF)) << shift
-        depth[tagged] += np.uint64(1)
-        ether_type[tagged] = tag[:, 1]
-        offset[tagged] += 4
-        tagged = tagged[_is_tag(ether_type[tagged])]
+        vlan[tagged[kept]] |= (tag[kept].astype("u8") & np.uint64(0x0FFF)) << shift
+        depth[tagged] += is_vlan.astype("u8")
+        offset[tagged] += length
+        ether_type[tagged] = _u2_at(frames.buffer, offset[tagged] - 2)
+        tagged = tagged[is_tag(ether_type[tagged])]
     return vlan

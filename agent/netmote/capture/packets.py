@@ -23,7 +23,7 @@ class Undecodable(IntEnum):
     """Why a packet is no row. The lower-case name is the reason in `CaptureLoss` and in metrics."""
 
     ARP = 1  # EtherType 0x0806
-    NOT_IP = 2  # any other EtherType or 802.3 frame
+    NOT_IP = 2  # any other EtherType or 802.3 frame; MPLS or PPPoE that does not plainly carry IP
     TRUNCATED = 3  # the capture ends inside the link header or the fixed part of the IP header
     BAD_IP_HEADER = 4  # version, IHL or total length contradict each other (RFC 791 section 3.1, RFC 8200 section 3)
     UNKNOWN_LINK_TYPE = 5  # a LINKTYPE_ this room does not decode
