@@ -1,0 +1,19 @@
+"""How IPFIX messages travel: the protocol of transports."""
+
+from typing import Protocol
+
+
+class Transport(Protocol):
+    """A way for messages to one collector. Every failure that may pass is raised as `Retryable`; the message may be sent again.
+
+    Life: construct -> `open` (a new transport session: sequence numbers begin anew) -> `send`* -> `close` (safe without open, twice).
+    """
+
+    repeats_templates: bool
+    """Whether templates can get lost on this way and are therefore sent again and again."""
+
+    async def open(self) -> None: ...
+
+    async def send(self, message: bytes, *, has_templates: bool) -> None: ...
+
+    async def close(self) -> None: ...
