@@ -72,3 +72,21 @@ def test_counters_stop_at_their_largest() -> None:
     slices["flow_end_reason"][1] = 3
     (flow,) = FlowAssembly().add(slices)
     assert flow["tcp_syn_count"] == 2**32 - 1
+
+
+def test_a_bound_ends_the_flows_silent_for_longest() -> None:
+    """Slices whose end was lost on the way do not pile up: the oldest leave as records, what follows is one more, sums stay equal."""
+    assembly = FlowAssembly(max_flows=10)
+    records = []
+    for number in range(5):
+        slices = np.zeros(8, FLOW_DTYPE)
+        slices["flow_id"] = np.arange(8) + 8 * number
+        slices["flow_start_ns"] = slices["flow_end_ns"] = number * SECOND
+        slices["initiator_packets"] = 1
+        records.append(assembly.add(slices))
+        assert len(assembly) <= 10
+    ended = np.concatenate(records)
+    assert ended["flow_id"].tolist() == list(range(30))
+    assert set(ended["flow_end_reason"].tolist()) == {5}
+    assert assembly.ended_early == 30
+    assert int(ended["initiator_packets"].sum()) + int(assembly.finish()["initiator_packets"].sum()) == 40

@@ -1,4 +1,7 @@
-"""Flow slices to whole Flow Records: the slices of one flow added up when its end comes. Bounded by the flow table that made them."""
+"""Flow slices to whole Flow Records: the slices of one flow added up when its end comes.
+
+Bounded by the flow table that made them, as long as every slice arrives; where some can be lost on the way, by a bound of its own.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +25,12 @@ class FlowAssembly:
     A record is a slice over the flow's whole life, with its end reason. Counters of 32 bits stop at their largest value.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_flows: int | None = None) -> None:
+        """Beyond `max_flows` the flows silent for longest are ended (LACK_OF_RESOURCES); what comes of them later is a record of its own."""
         self._open = NO_SLICES
+        self._max_flows = max_flows
+        self.ended_early = 0
+        """Flows ended for the bound since the start."""
 
     def add(self, slices: NDArray[np.void]) -> NDArray[np.void]:
         """Take the slices of the next pane (FLOW_DTYPE); return the flows that ended in it, in the order of flow id."""
@@ -33,6 +40,13 @@ class FlowAssembly:
         joined = joined[np.argsort(joined["flow_id"], kind="stable")]
         flows = _added_up(joined)
         is_over = flows["flow_end_reason"] != FlowEndReason.CONTINUES
+        excess = 0 if self._max_flows is None else len(flows) - int(np.count_nonzero(is_over)) - self._max_flows
+        if excess > 0:
+            going_on = np.flatnonzero(~is_over)
+            silent = going_on[np.argsort(flows["flow_end_ns"][going_on], kind="stable")[:excess]]
+            flows["flow_end_reason"][silent] = FlowEndReason.LACK_OF_RESOURCES
+            is_over[silent] = True
+            self.ended_early += excess
         self._open = flows[~is_over]
         ended: NDArray[np.void] = flows[is_over]
         return ended
