@@ -27,6 +27,8 @@ COLUMNS = {
     "is_tagged": "?",
     "tag_control": "u2",
     "tag_protocol": "u2",
+    "segment_size": "u2",
+    "segment_protocol": "u1",
     "stands_for": "f4",
 }
 Columns = dict[str, NDArray[Any]]  # these, and `data`: (n, width) bytes
@@ -99,6 +101,12 @@ class HeaderBank:
                 column["is_tagged"][place] = frames.is_tagged[part]
                 column["tag_control"][place] = frames.tag_control[part]
                 column["tag_protocol"][place] = frames.tag_protocol[part]
+            if frames.segment_size is None or frames.segment_protocol is None:
+                column["segment_size"][place] = 0
+                column["segment_protocol"][place] = 0
+            else:
+                column["segment_size"][place] = frames.segment_size[part]
+                column["segment_protocol"][place] = frames.segment_protocol[part]
             done += len(part)
         self._written = self._begun
 

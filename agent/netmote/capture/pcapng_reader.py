@@ -20,7 +20,13 @@ from netmote.capture.read_ahead import ReadAhead
 SECTION_HEADER, INTERFACE_DESCRIPTION, PACKET, SIMPLE_PACKET, INTERFACE_STATISTICS, ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 5, 6
 BYTE_ORDER_MAGIC = 0x1A2B3C4D
 LONGEST_BLOCK = 4 << 20
+SEGMENTS, SEGMENTS_SIGNATURE = 0xA5E6, b"nmsg"
+"""Our option of an Enhanced Packet Block, its first: signature, protocol (u1), zero (u1), `segment_size` (u2, the section's order); see
+`frames`. Codes with the highest bit set are for local use (section 3.5), hence the signature."""
 _OPTION_END, _IF_NAME, _IF_TSRESOL, _IF_TSOFFSET, _ISB_IFDROP = 0, 2, 9, 14, 5
+_SEGMENTS_OPTION = np.dtype(
+    [("code", "u2"), ("length", "u2"), ("signature", "S4"), ("protocol", "u1"), ("zero", "u1"), ("size", "u2")]
+)
 _MOST_INTERFACES = 65_536
 _SHORT_RUN, _WALKED = 16, 512  # runs shorter than this make blocks be followed one by one for so many
 
@@ -239,6 +245,8 @@ class PcapngReader:
                         wire_length=frames.wire_length[chosen],
                         timestamp_ns=frames.timestamp_ns[chosen],
                         link_type=interface.link_type,
+                        segment_size=None if frames.segment_size is None else frames.segment_size[chosen],
+                        segment_protocol=None if frames.segment_protocol is None else frames.segment_protocol[chosen],
                     ),
                     interface.name,
                 )
@@ -263,7 +271,22 @@ class PcapngReader:
             interface.latest_ns = max(interface.latest_ns, int(time.max()))
         captured = np.minimum(captured, length - np.where(is_simple, 16, 32))  # never beyond the block
         data = offset + np.where(is_simple, 12, 28)
-        return Frames(self._ahead.buffer, data, captured, wire, timestamp, self._interfaces[int(number[0])].link_type)
+        frames = Frames(self._ahead.buffer, data, captured, wire, timestamp, self._interfaces[int(number[0])].link_type)
+        behind = (captured + 35) & ~3  # as long as a block without options
+        has_options = np.flatnonzero((length >= behind + _SEGMENTS_OPTION.itemsize) & (row[:, 0] == ENHANCED_PACKET))
+        return self._with_segments(frames, has_options, offset + behind - 4) if len(has_options) else frames
+
+    def _with_segments(self, frames: Frames, rows: NDArray[np.int64], options: NDArray[np.int64]) -> Frames:
+        """The frames with what our option says of those at `rows`; `options` (n,) is where the options begin."""
+        layout = _SEGMENTS_OPTION.newbyteorder("<" if self._order == "<" else ">")
+        option = rows_at(self._ahead.buffer, options[rows], layout.itemsize).view(layout).reshape(-1)
+        is_ours = (option["code"] == SEGMENTS) & (option["length"] == 8) & (option["signature"] == SEGMENTS_SIGNATURE)
+        if not is_ours.any():
+            return frames
+        size, protocol = np.zeros(len(frames), "u2"), np.zeros(len(frames), "u1")
+        size[rows[is_ours]] = option["size"][is_ours]
+        protocol[rows[is_ours]] = option["protocol"][is_ours]
+        return replace(frames, segment_size=size, segment_protocol=protocol)
 
 
 def _distinct(number: NDArray[np.int64]) -> list[int]:

@@ -1,6 +1,7 @@
 """The tee: frames as captured into a pcapng file, so that a replay of it decodes the very bytes the live run decoded.
 
-Blocks are built for all frames of one captured length at once. A tag the kernel took out is put back where it stood.
+Blocks are built for all frames of one captured length at once. A tag the kernel took out is put back where it stood. A frame that
+stands for several on the wire says how they were cut in an option of local use, `SEGMENTS`; other readers step over it.
 """
 
 import struct
@@ -16,9 +17,12 @@ from netmote.capture.pcapng_reader import (
     INTERFACE_DESCRIPTION,
     INTERFACE_STATISTICS,
     SECTION_HEADER,
+    SEGMENTS,
+    SEGMENTS_SIGNATURE,
 )
 
 _FIXED = 32  # an Enhanced Packet Block without its packet
+_SEGMENTS_BYTES = 16  # the option and the end of options
 _COMMENT, _IF_NAME, _IF_TSRESOL, _ISB_IFDROP = 1, 2, 9, 5
 _NANOSECONDS = 9  # if_tsresol
 
@@ -53,18 +57,17 @@ class PcapngWriter:
         """Append frames in their order."""
         if not len(frames):
             return
-        tagged = np.zeros(len(frames), "i8") if frames.is_tagged is None else frames.is_tagged.astype("i8")
-        captured = frames.captured + 4 * tagged
-        size = _FIXED + (captured + 3) // 4 * 4
+        size = block_sizes(frames)
         end = np.cumsum(size)
         fit = int(np.searchsorted(end, self._limit - self._written, side="right"))
         if self.failure or fit == 0:
             self.left_out += len(frames)
             return
         out = np.zeros(int(end[fit - 1]), "u1")
-        for length, is_tagged in np.unique(np.stack((captured[:fit], tagged[:fit]), axis=1), axis=0).tolist():
-            chosen = np.flatnonzero((captured[:fit] == length) & (tagged[:fit] == is_tagged))
-            blocks = _packet_blocks(frames, chosen, length, is_tagged=bool(is_tagged))
+        kind = _kinds(frames)[:fit]
+        for each in np.unique(kind).tolist():
+            chosen = np.flatnonzero(kind == each)
+            blocks = _packet_blocks(frames, chosen, each >> 2, is_tagged=bool(each & 2), is_segmented=bool(each & 1))
             blocks.view("<u4")[:, 2] = self._number
             width = blocks.shape[1]
             target = np.ndarray((len(out) - width + 1,), f"V{width}", out, strides=(1,))
@@ -101,15 +104,39 @@ class PcapngWriter:
         return True
 
 
-def _packet_blocks(frames: Frames, chosen: NDArray[np.int64], length: int, *, is_tagged: bool) -> NDArray[np.uint8]:
+def block_sizes(frames: Frames) -> NDArray[np.int64]:
+    """(n,) bytes of the block of each frame."""
+    kind = _kinds(frames)
+    sizes: NDArray[np.int64] = _FIXED + ((kind >> 2) + 3) // 4 * 4 + _SEGMENTS_BYTES * (kind & 1)
+    return sizes
+
+
+def _kinds(frames: Frames) -> NDArray[np.int64]:
+    """(n,) what a block's layout depends on: bytes of the packet << 2 | has a tag put back << 1 | stands for several."""
+    captured = frames.captured << 2
+    if frames.is_tagged is not None:
+        captured = captured + 18 * frames.is_tagged  # four bytes more, and the mark
+    return captured if frames.segment_size is None else captured + (frames.segment_size != 0)
+
+
+def _packet_blocks(
+    frames: Frames, chosen: NDArray[np.int64], length: int, *, is_tagged: bool, is_segmented: bool
+) -> NDArray[np.uint8]:
     """Enhanced Packet Blocks (section 4.3) of frames that are `length` long with their tag, (n, size)."""
-    size = _FIXED + (length + 3) // 4 * 4
+    size = _FIXED + (length + 3) // 4 * 4 + _SEGMENTS_BYTES * is_segmented
     blocks = np.zeros((len(chosen), size), "u1")
     words = blocks.view("<u4")
     timestamp = frames.timestamp_ns[chosen]
     words[:, 0], words[:, 1], words[:, -1] = ENHANCED_PACKET, size, size
     words[:, 3], words[:, 4] = timestamp >> 32, timestamp & 0xFFFF_FFFF
     words[:, 5], words[:, 6] = length, frames.wire_length[chosen]
+    if is_segmented:
+        assert frames.segment_size is not None
+        assert frames.segment_protocol is not None
+        option = blocks[:, -4 - _SEGMENTS_BYTES : -8]
+        option[:] = np.frombuffer(_option(SEGMENTS, SEGMENTS_SIGNATURE + bytes(4)), "u1")
+        option[:, 8] = frames.segment_protocol[chosen]
+        option[:, 10:12] = frames.segment_size[chosen].astype("<u2").view("u1").reshape(-1, 2)
     if not is_tagged:
         if length:
             blocks[:, 28 : 28 + length] = rows_at(frames.buffer, frames.offset[chosen], length)

@@ -95,6 +95,8 @@ class RecentHeaders:
             is_tagged=columns["is_tagged"],
             tag_control=columns["tag_control"],
             tag_protocol=columns["tag_protocol"],
+            segment_size=columns["segment_size"],
+            segment_protocol=columns["segment_protocol"],
         )
         return KeptHeaders(frames, columns["stands_for"])
 
@@ -116,6 +118,8 @@ class RecentHeaders:
             is_tagged=column("is_tagged"),
             tag_control=column("tag_control"),
             tag_protocol=column("tag_protocol"),
+            segment_size=column("segment_size"),
+            segment_protocol=column("segment_protocol"),
         )
         kept = KeptHeaders(joined, np.concatenate([part.stands_for for part in parts]))
         return kept.at(np.argsort(joined.timestamp_ns, kind="stable"))
@@ -144,6 +148,8 @@ class KeptHeaders:
                 is_tagged=None if frames.is_tagged is None else frames.is_tagged[rows],
                 tag_control=None if frames.tag_control is None else frames.tag_control[rows],
                 tag_protocol=None if frames.tag_protocol is None else frames.tag_protocol[rows],
+                segment_size=None if frames.segment_size is None else frames.segment_size[rows],
+                segment_protocol=None if frames.segment_protocol is None else frames.segment_protocol[rows],
             ),
             self.stands_for[rows],
         )

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netmote.capture.pcapng_reader import INTERFACE_DESCRIPTION
-from netmote.capture.pcapng_writer import PcapngWriter
+from netmote.capture.pcapng_writer import PcapngWriter, block_sizes
 from netmote.capture.recent_headers import KeptHeaders
 
 _SUFFIX, _PART = ".pcapng", ".part"
 _INTERFACE_BYTES = 600  # of what describes an interface, with the comment and the file's header, at most
-_PACKET_BYTES = 32  # of an Enhanced Packet Block without its packet
 _LEAST_ROOM = 4_096  # a file that has less room left is full
 
 
@@ -162,7 +161,7 @@ def _shares(parts: list[EvidencePart], room: int) -> list[int]:
 
 
 def _need(part: EvidencePart) -> int:
-    return _INTERFACE_BYTES + int(_sizes(part).sum())
+    return _INTERFACE_BYTES + int(block_sizes(part.kept.frames).sum())
 
 
 def _interfaces_described(path: Path) -> int:
@@ -178,17 +177,9 @@ def _interfaces_described(path: Path) -> int:
     return found
 
 
-def _sizes(part: EvidencePart) -> NDArray[np.int64]:
-    """(n,) bytes of each packet's block, counting a tag that is put back."""
-    frames = part.kept.frames
-    captured = frames.captured if frames.is_tagged is None else frames.captured + 4 * frames.is_tagged
-    sizes: NDArray[np.int64] = _PACKET_BYTES + (captured + 3) // 4 * 4
-    return sizes
-
-
 def _fitting(part: EvidencePart, room: int) -> NDArray[np.intp]:
     """Positions, ascending, of the packets that fit: those that matter most first, then the newest."""
     order = np.lexsort((-part.kept.frames.timestamp_ns, ~part.is_preferred))
-    fit = int(np.searchsorted(np.cumsum(_sizes(part)[order]), room, side="right"))
+    fit = int(np.searchsorted(np.cumsum(block_sizes(part.kept.frames)[order]), room, side="right"))
     chosen: NDArray[np.intp] = np.sort(order[:fit])
     return chosen
