@@ -17,7 +17,6 @@ So one interface lost `rx_dropped` + max(missed, fifo) packets; of `rx_dropped`,
 same time are laid to softnet and the others to the interface. No packet is counted twice, also not over several interfaces.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +66,7 @@ class DropCounters:
         self._softnet_stat = softnet_stat
         self._before = self._read()
 
-    def take(self) -> Mapping[str, int]:
+    def take(self) -> dict[str, int]:
         """Packets lost by place since the last call that could read. Empty when the counters cannot be read: nothing is known then."""
         after = self._read()
         if after is None:

@@ -15,11 +15,13 @@ from random import SystemRandom
 from typing import cast
 
 from netmote.capture.config import CaptureConfig
-from netmote.capture.packets import PacketColumns
+from netmote.capture.drop_counters import DropCounters
+from netmote.capture.link_state import LinkState
 from netmote.capture.pcapng_writer import PcapngWriter
 from netmote.capture.recent_headers import HeaderFollowers, RecentHeaders
 from netmote.capture.ring import InterfaceGone, Ring, packet_socket
-from netmote.clock import NANOSECONDS_PER_SECOND, Clock
+from netmote.clock import Clock
+from netmote.daemon.ring_metering import READ_SECONDS, RingMetering
 from netmote.errors import Unavailable
 from netmote.metering.config import MeteringConfig
 from netmote.metering.flow_meter import FlowMeter
@@ -31,12 +33,7 @@ from netmote.telemetry.health import Health, Level
 
 log = logging.getLogger(__name__)
 
-# A block of the ring is handed over at most this long after its first packet; an idle pane closes only after it.
-IDLE_MARGIN_NS = NANOSECONDS_PER_SECOND
-_READ_SECONDS = 0.25
 _REOPEN_SECONDS = 2.0
-# Packets this far before the open pane mean a clock set back; less is reordering, which the open pane takes.
-_CLOCK_WENT_BACK_NS = 60 * NANOSECONDS_PER_SECOND
 
 
 class Observation:
@@ -67,6 +64,7 @@ class Observation:
         self.gone_since: float | None = None
         """Monotonic seconds since when there is no such interface; None while there is."""
         self._is_unavailable = False
+        self._is_link_down = False
 
     async def run(self) -> None:
         """Capture until cancelled. Raises Unavailable when this process may not capture here at all."""
@@ -103,7 +101,7 @@ class Observation:
         finally:
             stop.set()
             # The last pane is flushed by the thread; it ends within one read.
-            await asyncio.to_thread(thread.join, 5 * _READ_SECONDS + 1.0)
+            await asyncio.to_thread(thread.join, 5 * READ_SECONDS + 1.0)
 
     def _work(self, emit: Callable[[Batch], None], stop: threading.Event) -> None:
         while not stop.is_set():
@@ -114,10 +112,10 @@ class Observation:
                 stop.wait(_REOPEN_SECONDS)
                 continue
             # Said at each opening, not only after a loss: an alert of before a restart ends with it.
-            self.gone_since, self._is_unavailable = None, False
+            self.gone_since, self._is_unavailable, self._is_link_down = None, False, False
             self._health.recover(self.source)
-            emit(self._fact("capture_interface_gone", 0.0))
-            emit(self._fact("capture_unavailable", 0.0))
+            for condition in ("capture_interface_gone", "capture_unavailable", "capture_link_down"):
+                emit(self._fact(condition, 0.0))
             try:
                 self._meter_ring(ring, emit, stop)
             except InterfaceGone as error:
@@ -169,24 +167,31 @@ class Observation:
         return tee
 
     def _meter_ring(self, ring: Ring, emit: Callable[[Batch], None], stop: threading.Event) -> None:
-        self.meter = meter = self._new_meter()
-        recent_bytes = 0 if self.recent is None else self.recent.memory_bytes
-        self.ring_bytes, self.has_ring = ring.ring_bytes + recent_bytes, True
-        try:
-            while not stop.is_set():
-                packets = ring.read(_READ_SECONDS)
-                begun = meter.open_pane_start_ns
-                if packets is not None and begun is not None and _ends_before(packets, begun - _CLOCK_WENT_BACK_NS):
-                    # The wall clock was set back: what is open ends here, and time begins anew.
-                    _emit_all(meter.flush(), emit)
-                    self.meter = meter = self._new_meter()
-                if packets is not None:
-                    _emit_all(meter.meter(packets, dropped=ring.take_dropped()), emit)
-                elif begun is not None:
-                    # An observation begins with its first packet, live as in replay; from then on the clock closes idle panes.
-                    _emit_all(meter.advance(self._clock.now_ns() - IDLE_MARGIN_NS), emit)
-        finally:
-            _emit_all(meter.flush(), emit)
+        with contextlib.closing(LinkState(self.interface)) as link:
+            metering = RingMetering(ring, self._new_meter, clock=self._clock, link=link, drops=DropCounters(self.interface))
+            recent_bytes = 0 if self.recent is None else self.recent.memory_bytes
+            self.ring_bytes, self.has_ring = ring.ring_bytes + recent_bytes, True
+            try:
+                while not stop.is_set():
+                    self.meter = metering.meter
+                    _emit_all(metering.step(), emit)
+                    self._note_link(emit, is_up=metering.is_up)
+            finally:
+                _emit_all(metering.flush(), emit)
+
+    def _note_link(self, emit: Callable[[Batch], None], *, is_up: bool) -> None:
+        """A link that is down is not a silent one: windows are told, and do not count that time as observed."""
+        if is_up == (not self._is_link_down):
+            return
+        self._is_link_down = not is_up
+        if is_up:
+            self._health.recover(self.source)
+            emit(self._fact("capture_link_down", 0.0))
+            return
+        reason = f"the link of {self.interface} is down: nothing is observed"
+        self._health.degrade(self.source, Level.FULL, reason)
+        log.warning("%s", reason, extra={"component": self.source})
+        emit(self._fact("capture_link_down", 1.0, reason=reason))
 
     def _new_meter(self) -> FlowMeter:
         return FlowMeter.configured(self._metering, source=self.source, interface=self.interface)
@@ -194,10 +199,6 @@ class Observation:
     def _fact(self, name: str, value: float, **annotations: str) -> FactBatch:
         now = self._clock.now_ns()
         return FactBatch(self.source, now, now, (Fact(self._entity, name, now, value, annotations),))
-
-
-def _ends_before(packets: PacketColumns, time_ns: int) -> bool:
-    return len(packets) > 0 and int(packets.timestamp_ns.max()) < time_ns
 
 
 def _emit_all(batches: list[FlowBatch], emit: Callable[[Batch], None]) -> None:

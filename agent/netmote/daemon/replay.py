@@ -10,7 +10,7 @@ from netmote.analysis.analysis import Analysis
 from netmote.analysis.outcome import Outcome
 from netmote.capture.pcap_file import read_capture
 from netmote.daemon.config import Config
-from netmote.daemon.observation import IDLE_MARGIN_NS
+from netmote.daemon.ring_metering import IDLE_MARGIN_NS
 from netmote.errors import Permanent
 from netmote.metering.flow_meter import FlowMeter
 from netmote.records.flow import FlowBatch

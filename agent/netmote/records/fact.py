@@ -12,6 +12,7 @@ CONDITIONS = (
     "device_unreachable",
     "capture_interface_gone",
     "capture_unavailable",
+    "capture_link_down",  # of a captured interface: nothing can be observed, which is not a silent wire
     "time_unsynchronised",
     "degraded_to_rules",  # the sensor's own ladder: no usable model
     "degraded_to_collect",  # analysis does not run
@@ -27,6 +28,7 @@ OCCURRENCES = (
     "new_listener",  # a local port began to listen; value: the port
     "clock_step",  # value: seconds
     "snmp_authentication_failure",
+    "capture_worker_restarted",  # one of the processes that share an interface; value: its number
     "address_conflict",  # two hardware addresses claim one IP address
 )
 

@@ -1,0 +1,115 @@
+"""What a thread or a process that owns a ring does over and over: read it, meter what came, and say what was lost.
+
+    ring ─► packet columns ─┐
+    drop counters ──────────┴─► flow meter ─► panes
+
+It is called step by step, so that its caller decides when to stop and where the panes go. When no packet comes, the clock closes
+panes; not while the link is down, for then nothing is observed, and an empty pane would say that nothing was sent.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+from netmote.capture.link_state import LinkState
+from netmote.capture.packets import PacketColumns
+from netmote.clock import NANOSECONDS_PER_SECOND, Clock
+from netmote.metering.flow_meter import FlowMeter
+from netmote.records.flow import FlowBatch
+
+# A block of the ring is handed over at most this long after its first packet; an idle pane closes only after it.
+IDLE_MARGIN_NS = NANOSECONDS_PER_SECOND
+READ_SECONDS = 0.25
+# Counters of the interface and its state: some drivers ask their device for them.
+_LOOK_SECONDS = 1.0
+# Packets this far before the open pane mean a clock set back; less is reordering, which the open pane takes.
+_CLOCK_WENT_BACK_NS = 60 * NANOSECONDS_PER_SECOND
+
+
+class PacketSource(Protocol):
+    """What is read: a Ring."""
+
+    interface: str
+
+    def read(self, timeout: float) -> PacketColumns | None: ...
+
+    def take_dropped(self) -> int: ...
+
+
+class DropSource(Protocol):
+    """Where losses before the ring are counted: DropCounters."""
+
+    def take(self) -> dict[str, int]: ...
+
+
+class RingMetering:
+    """One ring and its meter. Not thread-safe."""
+
+    def __init__(
+        self,
+        ring: PacketSource,
+        new_meter: Callable[[], FlowMeter],
+        *,
+        clock: Clock,
+        link: LinkState,
+        drops: DropSource | None = None,
+    ) -> None:
+        """`drops` only where this is the interface's one ring: what it lost must be counted once."""
+        self.meter = new_meter()
+        self.is_up = True
+        """Whether the link was up when last looked at."""
+        self.clock_set_back = 0
+        """Times the wall clock was set back by more than a minute: what was open ended, and time began anew."""
+        self._ring, self._new_meter, self._clock = ring, new_meter, clock
+        self._link, self._drops = link, drops
+        self._lost: Counter[str] = Counter()  # not told of a pane yet
+        self._looked = clock.monotonic() - _LOOK_SECONDS
+
+    def step(self, timeout: float = READ_SECONDS) -> list[FlowBatch]:
+        """Wait for packets at most `timeout` seconds; the panes that closed. Raises InterfaceGone."""
+        packets = self._ring.read(timeout)
+        self._look()
+        self._lost["ring"] += self._ring.take_dropped()
+        begun = self.meter.open_pane_start_ns
+        batches: list[FlowBatch] = []
+        if packets is not None:
+            if begun is not None and _ends_before(packets, begun - _CLOCK_WENT_BACK_NS):
+                batches = self.flush()
+                self.meter = self._new_meter()
+                self.clock_set_back += 1
+            self.is_up = True
+            return batches + self.meter.meter(packets, dropped_by=self._take_lost())
+        if begun is None or not self.is_up:
+            # An observation begins with its first packet, live as in replay; from then on the clock closes idle panes.
+            return []
+        self._tell_lost()
+        return self.meter.advance(self._clock.now_ns() - IDLE_MARGIN_NS)
+
+    def flush(self) -> list[FlowBatch]:
+        """The end: the open pane, all flows ended."""
+        if self._drops is not None:
+            self._lost.update(self._drops.take())
+        if self.meter.open_pane_start_ns is not None:
+            self._tell_lost()
+        return self.meter.flush()
+
+    def _look(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._looked >= _LOOK_SECONDS:
+            self._looked = now
+            self.is_up = self._link.is_up()
+            if self._drops is not None:
+                self._lost.update(self._drops.take())
+
+    def _tell_lost(self) -> None:
+        lost = self._take_lost()
+        if any(lost.values()):
+            self.meter.meter(PacketColumns.empty(self._ring.interface), dropped_by=lost)
+
+    def _take_lost(self) -> Counter[str]:
+        lost, self._lost = self._lost, Counter()
+        return lost
+
+
+def _ends_before(packets: PacketColumns, time_ns: int) -> bool:
+    return len(packets) > 0 and int(packets.timestamp_ns.max()) < time_ns
