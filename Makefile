@@ -7,7 +7,7 @@ export ORT_DISABLE_TELEMETRY := 1
 # The rooms whose tests must reach every branch but one in ten.
 COVERED := windows scoring models alerts analysis training
 
-.PHONY: run install test lint format bench lock docs clean
+.PHONY: run install test lint format bench lock docs deb clean
 
 run: $(VENV)/.run
 	@mkdir -p var
@@ -40,6 +40,10 @@ lock: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python packaging/generate_reference.py docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# ARCH=arm64 builds for the other machine; COMPRESSION=zstd is quick and large.
+deb: $(VENV)/.dev
+	packaging/build-deb.sh $(VENV) $(ARCH)
 
 clean:
 	rm -rf $(VENV) build dist site .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

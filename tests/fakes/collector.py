@@ -48,7 +48,10 @@ class Behaviour:
 class Collector:
     """One listening collector over one database file; may be stopped and started again on the same port."""
 
-    def __init__(self, database: Path, *, port: int = 0, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, database: Path, *, address: str = "127.0.0.1", port: int = 0, ssl_context: ssl.SSLContext | None = None
+    ) -> None:
+        self.address = address
         self.port = port
         self.requests: list[dict[str, str]] = []  # headers of the POSTs of this run
         self._behaviour = Behaviour()
@@ -59,7 +62,7 @@ class Collector:
 
     @property
     def url(self) -> str:
-        return f"{'https' if self._ssl else 'http'}://127.0.0.1:{self.port}/"
+        return f"{'https' if self._ssl else 'http'}://{self.address}:{self.port}/"
 
     def behave(self, **changes: Any) -> None:
         """Let the next POSTs fare differently; see `Behaviour`."""
@@ -90,7 +93,7 @@ class Collector:
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._ssl)
+        site = web.TCPSite(self._runner, self.address, self.port, ssl_context=self._ssl)
         await site.start()
         self.port = self._runner.addresses[0][1]
 
@@ -161,19 +164,20 @@ class Collector:
         return web.Response(status=204)
 
 
-async def serve(port: int, database: Path) -> None:
+async def serve(address: str, port: int, database: Path) -> None:
     """Run until SIGTERM or SIGINT."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with Collector(database, port=port) as collector:
+    async with Collector(database, address=address, port=port) as collector:
         print(f"listening on {collector.url}", flush=True)
         await stopped.wait()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="A collector of CloudEvents that commits before it answers.")
-    parser.add_argument("--port", type=int, default=0, help="TCP port on 127.0.0.1; 0 takes any free one")
+    parser.add_argument("--port", type=int, default=0, help="TCP port; 0 takes any free one")
+    parser.add_argument("--address", default="127.0.0.1", help="where it listens; another address only in a namespace of its own")
     parser.add_argument("--database", type=Path, required=True, help="SQLite file; kept across restarts")
     arguments = parser.parse_args()
-    asyncio.run(serve(arguments.port, arguments.database))
+    asyncio.run(serve(arguments.address, arguments.port, arguments.database))

@@ -173,13 +173,15 @@ class CollectorProcess:
     port: int
     prefix: list[str] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
+    address: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
+        return f"http://{self.address}:{self.port}/"
 
     def start(self) -> None:
-        command = [PYTHON, str(FAKES / "collector.py"), "--port", str(self.port), "--database", str(self.database)]
+        command = [PYTHON, str(FAKES / "collector.py"), "--address", self.address, "--port", str(self.port)]
+        command += ["--database", str(self.database)]
         self.process = subprocess.Popen([*self.prefix, *command], stdout=subprocess.PIPE)
         assert self.process.stdout is not None
         assert b"listening" in self.process.stdout.readline()

@@ -7,7 +7,9 @@ import typer
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="Configuration file. Unset: built-in defaults.", show_default=False),
+    typer.Option(
+        "--config", "-c", envvar="NETMOTE_CONFIG", help="Configuration file. Unset: built-in defaults.", show_default=False
+    ),
 ]
 StateDirOption = Annotated[
     Path | None,
