@@ -36,7 +36,11 @@ def snapshot(**changes: Any) -> Snapshot:
         "version": "1.2.3",
         "level": Level.FULL,
         "started_at_ns": NOW - 7_200_000_000_000,
-        "inputs": (InputStatus("eth0", "capture", "running", 1.5, 1234.0, received_total=99, dropped={"kernel_dropped": 7}),),
+        "inputs": (
+            InputStatus(
+                "eth0", "capture", "running", 1.5, 1234.0, received_total=99, dropped={"ring": 1234, "arp": 5, "softnet": 7}
+            ),
+        ),
         "devices": (
             DeviceStatus(
                 "core", "192.0.2.1", "up", NOW - 3_000_000_000, 0.012, 10.0, interfaces=(InterfaceStatus("ge-0/0/1", "up"),)
@@ -91,6 +95,7 @@ def test_healthy(tmp_path: Path) -> None:
         "core",
         "1/1",
         "capture/arp 12",
+        "packets lost on eth0: softnet 7, ring 1,234",
         "traffic 1.0.0 active, p99 0.25 ms",
         "5 wait",
         "1 quarantined",

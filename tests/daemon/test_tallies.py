@@ -44,14 +44,22 @@ def test_packets_and_losses_of_an_input(legs: Legs) -> None:
     """What was received, and every way to lose a packet, by its reason; the metrics say the same."""
     tallies = Tallies(legs.metrics)
     batch = pane(0, ports=3)
-    loss = CaptureLoss(received=1000, metered=900, refused=60, undecodable=(("truncated", 40),), dropped=7)
+    loss = CaptureLoss(
+        received=1000,
+        metered=900,
+        refused=60,
+        undecodable=(("truncated", 40),),
+        dropped=12,
+        dropped_by=(("ring", 2), ("softnet", 3)),
+    )
     tallies.note(FlowBatch(batch.source, batch.start_ns, batch.end_ns, batch.interface, batch.slices, loss))
     tally = tallies.sources["capture:eth0"]
     assert (tally.received, tally.rate, tally.last_end_ns) == (1000, 200.0, batch.end_ns)
-    assert tally.dropped == {"kernel_dropped": 7, "flow_table_full": 60, "truncated": 40}
+    assert tally.dropped == {"unplaced": 7, "ring": 2, "softnet": 3, "flow_table_full": 60, "truncated": 40}
     text = legs.metrics.render().decode()
     assert 'netmote_received_packets_total{collector="capture:eth0"} 1000.0' in text
-    assert 'netmote_dropped_packets_total{collector="capture:eth0"} 7.0' in text
+    for place, packets in (("unplaced", 7), ("ring", 2), ("softnet", 3)):
+        assert f'netmote_dropped_packets_total{{collector="capture:eth0",place="{place}"}} {packets}.0' in text
     assert 'error_type="truncated"} 40.0' in text
 
 

@@ -7,6 +7,8 @@ import typer
 from netmote.cli.options import ConfigOption, JsonOption, StateDirOption
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import RenderableType
 
     from netmote.telemetry.snapshot import Snapshot
@@ -63,6 +65,9 @@ def render(snapshot: "Snapshot") -> "list[RenderableType]":
     ]
     parts += [Text(f"  {reason.component}: {reason.text}", "yellow") for reason in snapshot.reasons]
     parts += [_inputs(snapshot)]
+    parts += [
+        Text(f"  packets lost on {each.name}: {lost}", "yellow") for each in snapshot.inputs if (lost := _lost(each.dropped))
+    ]
     if snapshot.devices:
         parts.append(_devices(snapshot))
     if snapshot.drops:
@@ -102,6 +107,16 @@ def render(snapshot: "Snapshot") -> "list[RenderableType]":
         if alert.state == "firing"
     ][:10]
     return parts
+
+
+# Packets that nobody looked at; what was received and not decodable (ARP, say) is no loss.
+_LOSSES = {"interface": "interface", "softnet": "softnet", "ring": "ring", "worker": "worker", "unplaced": "kernel"}
+_LOSSES["flow_table_full"] = "flow table full"
+
+
+def _lost(dropped: "Mapping[str, int]") -> str:
+    """By place; empty when nothing was."""
+    return ", ".join(f"{words} {dropped[place]:,}" for place, words in _LOSSES.items() if dropped.get(place))
 
 
 def _inputs(snapshot: "Snapshot") -> "RenderableType":

@@ -23,6 +23,10 @@ MAX_PORTS = 1_024
 _STATES = {int(status): status.name.lower() for status in OperStatus}
 
 
+UNPLACED = "unplaced"
+"""Where packets were lost of which nobody knows it, such as those that an old record counts."""
+
+
 @dataclass
 class SourceTally:
     """One source since the start."""
@@ -74,9 +78,11 @@ class Tallies:
         self._metrics.received_packets_total.inc(loss.received, collector=batch.source)
         octets = int(batch.slices["initiator_octets"].sum()) + int(batch.slices["responder_octets"].sum())
         self._metrics.received_bytes_total.inc(octets, collector=batch.source)
-        if loss.dropped:
-            tally.dropped["kernel_dropped"] += loss.dropped
-            self._metrics.dropped_packets_total.inc(loss.dropped, collector=batch.source)
+        unplaced = loss.dropped - sum(packets for _, packets in loss.dropped_by)
+        for place, packets in (*loss.dropped_by, (UNPLACED, unplaced)):
+            if packets:
+                tally.dropped[place] += packets
+                self._metrics.dropped_packets_total.inc(packets, collector=batch.source, place=place)
         if loss.refused:
             tally.dropped["flow_table_full"] += loss.refused
             self._metrics.flow_cache_evictions_total.inc(loss.refused, reason="refused")

@@ -77,7 +77,12 @@ class Metrics:
     def _collecting(self) -> None:
         self.received_packets_total = self._counter("received_packets_total", "Packets taken from the wire.", "collector")
         self.received_bytes_total = self._counter("received_bytes_total", "Octets of these packets as on the wire.", "collector")
-        self.dropped_packets_total = self._counter("dropped_packets_total", "Packets the kernel dropped: ring full.", "collector")
+        self.dropped_packets_total = self._counter(
+            "dropped_packets_total",
+            "Packets lost before they were read: in the interface, in the backlog (softnet), in a full ring, with a worker.",
+            "collector",
+            "place",
+        )
         self.decode_errors_total = self._counter(
             "decode_errors_total", "Packets and varbinds that could not be decoded.", "collector", "error_type"
         )
