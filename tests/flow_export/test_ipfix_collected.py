@@ -15,7 +15,7 @@ from flow_collectors import Nfcapd, TcpCollector, header_of, set_ids
 from netmote.clock import SystemClock
 from netmote.errors import Retryable
 from netmote.flow_export.exporting_process import ExportingProcess
-from netmote.flow_export.flow_queue import ExportTally
+from netmote.flow_export.flow_queue import ExportTally, chunks_of
 from netmote.flow_export.icmp_answers import ICMP6_ANSWER, ICMP_ANSWER
 from netmote.flow_export.ipfix.config import IpfixConfig
 from netmote.flow_export.ipfix.exporter import IpfixExporter, observation_domain
@@ -75,7 +75,7 @@ def collected(flows: list[dict]) -> Counter:
 
 
 async def exported(work: ExportingProcess, records: np.ndarray) -> None:
-    work.put("eth0", records)
+    work.put(chunks_of("eth0", records))
     await work.drain(30.0)
 
 
@@ -132,11 +132,11 @@ async def test_collector_restarts_in_the_middle_of_tcp(tmp_path: Path) -> None:
     collector = await TcpCollector(onward=nfcapd.port).start()
     work = process(collector.port, transport="tcp")
     runs = asyncio.create_task(_run_again(work, Random(1)))
-    work.put("eth0", records[:2_000])
+    work.put(chunks_of("eth0", records[:2_000]))
     await until(lambda: work.tally.flows == 2_000)
     await collector.read_all()
     await collector.stop()
-    work.put("eth0", records[2_000:])
+    work.put(chunks_of("eth0", records[2_000:]))
     await asyncio.sleep(0.5)
     assert work.queued == 2_000
     await collector.start()
@@ -161,11 +161,11 @@ async def test_lost_templates_come_again_over_udp(tmp_path: Path) -> None:
         earlier.bind(("127.0.0.1", port))  # takes templates and flows to its grave
         work = process(port, template_refresh="1s")
         runs = asyncio.create_task(work.run())
-        work.put("eth0", records[:100])
+        work.put(chunks_of("eth0", records[:100]))
         await until(lambda: work.tally.flows == 100)
     nfcapd.start()
     await asyncio.sleep(1.2)
-    work.put("eth0", records[100:])
+    work.put(chunks_of("eth0", records[100:]))
     await until(lambda: work.tally.flows == 300)
     await asyncio.sleep(0.2)
     runs.cancel()
@@ -178,7 +178,7 @@ async def test_a_dead_udp_collector_costs_templates_not_flows(tmp_path: Path) ->
     records = many_flows(1_500)
     nfcapd = Nfcapd(tmp_path / "flows")
     work = process(nfcapd.port)
-    work.put("eth0", records)
+    work.put(chunks_of("eth0", records))
     with pytest.raises(Retryable, match="refused"):
         await work.run()
     assert work.queued == 1_500
@@ -193,7 +193,7 @@ async def test_observation_domains_count_apart() -> None:
     collector = await TcpCollector().start()
     work = process(collector.port, transport="tcp")
     for interface in ("eth0", "eth1", "eth0"):
-        work.put(interface, many_flows(100))
+        work.put(chunks_of(interface, many_flows(100)))
     await work.drain(5.0)
     await collector.read_all()
     await collector.stop()
@@ -223,4 +223,3 @@ async def _run_again(work: ExportingProcess, random: Random) -> None:
             await work.run()
         except Retryable:
             await asyncio.sleep(0.05 + random.random() / 20)
-

@@ -90,3 +90,18 @@ def test_a_bound_ends_the_flows_silent_for_longest() -> None:
     assert set(ended["flow_end_reason"].tolist()) == {5}
     assert assembly.ended_early == 30
     assert int(ended["initiator_packets"].sum()) + int(assembly.finish()["initiator_packets"].sum()) == 40
+
+
+def test_a_meter_begun_anew_is_another_one() -> None:
+    """Where ids come again with other keys, the flows of before end as forced, and nothing is added to a stranger."""
+    assembly = FlowAssembly()
+    slices = np.zeros(3, FLOW_DTYPE)
+    slices["flow_id"], slices["initiator_packets"], slices["source_transport_port"] = [1, 2, 3], 5, [10, 20, 30]
+    assert len(assembly.add(slices)) == 0
+    anew = slices[:1].copy()
+    anew["source_transport_port"], anew["initiator_packets"] = 99, 7
+    ended = assembly.add(anew)
+    assert ended["source_transport_port"].tolist() == [10, 20, 30]
+    assert set(ended["flow_end_reason"].tolist()) == {4}
+    (rest,) = assembly.finish()
+    assert (rest["source_transport_port"], rest["initiator_packets"]) == (99, 7)

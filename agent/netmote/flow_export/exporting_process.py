@@ -8,9 +8,7 @@ Retryable when the way is barred: whoever runs it waits and runs it again.
 
 import asyncio
 from collections import deque
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterable
 
 from netmote.errors import Retryable
 from netmote.flow_export.exporter import FlowExporter, Parcel
@@ -37,9 +35,9 @@ class ExportingProcess:
         """Flows that have not left."""
         return len(self._queue) + (len(self._in_hand.records) if self._in_hand is not None else 0)
 
-    def put(self, interface: str, records: NDArray[np.void]) -> None:
-        """Take whole flow records (FLOW_DTYPE); never waits."""
-        self._queue.put(interface, records)
+    def put(self, chunks: Iterable[FlowChunk]) -> None:
+        """Take whole flow records; never waits. Their arrays are only read."""
+        self._queue.put(chunks)
 
     async def run(self) -> None:
         """Export until cancelled. Raises Retryable."""

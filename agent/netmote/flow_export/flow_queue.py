@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,14 @@ class FlowChunk:
 
     interface: str
     records: NDArray[np.void]
+
+
+def chunks_of(interface: str, records: NDArray[np.void]) -> list[FlowChunk]:
+    """Cut records into chunks: copies, for one chunk that waits would else keep the array of all."""
+    if len(records) <= CHUNK_FLOWS:
+        return [FlowChunk(interface, records)] if len(records) else []
+    starts = range(0, len(records), CHUNK_FLOWS)
+    return [FlowChunk(interface, records[start : start + CHUNK_FLOWS].copy()) for start in starts]
 
 
 class ExportTally:
@@ -54,13 +62,11 @@ class FlowQueue:
         """Flows that wait."""
         return self._flows
 
-    def put(self, interface: str, records: NDArray[np.void]) -> None:
-        """Take records; never waits."""
-        for start in range(0, len(records), CHUNK_FLOWS):
-            piece = records[start : start + CHUNK_FLOWS]
-            # A copy, or one chunk that waits would keep all records of its array.
-            self._chunks.append(FlowChunk(interface, piece if len(piece) == len(records) else piece.copy()))
-            self._flows += len(piece)
+    def put(self, chunks: Iterable[FlowChunk]) -> None:
+        """Take chunks; never waits."""
+        for chunk in chunks:
+            self._chunks.append(chunk)
+            self._flows += len(chunk.records)
             self._make_room()
         if self._chunks:
             self._arrived.set()
