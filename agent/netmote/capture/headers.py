@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from netmote.capture.claims import claim_columns
 from netmote.capture.coalesced import take_apart
 from netmote.capture.dns import DNS_PORT, dns_columns
 from netmote.capture.encapsulation import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6
@@ -20,6 +21,7 @@ from netmote.capture.packets import (
     PROTOCOL_SCTP,
     PROTOCOL_TCP,
     PROTOCOL_UDP,
+    ClaimColumns,
     CoalescedColumns,
     DnsColumns,
     PacketColumns,
@@ -41,7 +43,7 @@ def decode(frames: Frames, interface: str, *, dropped: int = 0) -> PacketColumns
     count = len(frames)
     reason = np.zeros(count, "u1")
     columns = Columns.allocate(count)
-    dns, coalesced = DnsColumns(), CoalescedColumns()
+    dns, coalesced, claims = DnsColumns(), CoalescedColumns(), ClaimColumns()
     if frames.link_type in SUPPORTED:
         network = network_layer(frames)
         before = network.offset - frames.offset
@@ -57,6 +59,7 @@ def decode(frames: Frames, interface: str, *, dropped: int = 0) -> PacketColumns
         if network.vlan is not None:
             columns.flow_class |= network.vlan
         dns = _decode_dns(datagrams, columns, reason)
+        claims = claim_columns(frames, network, datagrams, columns)
         coalesced = take_apart(frames, network.offset, columns)
     else:
         reason[:] = Undecodable.UNKNOWN_LINK_TYPE
@@ -80,6 +83,7 @@ def decode(frames: Frames, interface: str, *, dropped: int = 0) -> PacketColumns
         *columns.six(),
         dns=dns,
         coalesced=coalesced,
+        claims=claims,
         dropped=dropped,
     )
     return without_undecodable(decoded, reason) if reason.any() else decoded
@@ -161,9 +165,13 @@ def without_undecodable(packets: PacketColumns, reason: NDArray[np.uint8]) -> Pa
     """Move the rows that have a reason from the columns to the undecodable packets."""
     keep = reason == 0
     bad = np.flatnonzero(~keep)
+    claims = packets.claims
+    dated = reason[claims.position] != Undecodable.BAD_TIMESTAMP
+    rows_before = np.concatenate((np.zeros(1, "i8"), np.cumsum(keep)))
     return replace(
         packets.kept(keep),
         undecodable_position=bad - np.arange(len(bad)),
         undecodable_timestamp_ns=np.where(reason[bad] == Undecodable.BAD_TIMESTAMP, 0, packets.timestamp_ns[bad]),
         undecodable_reason=reason[bad],
+        claims=claims.taken(dated, rows_before[claims.position[dated]]),
     )

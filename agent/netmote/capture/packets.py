@@ -36,6 +36,21 @@ class Undecodable(IntEnum):
         return self.name.lower()
 
 
+class Claim(IntEnum):
+    """How a packet tied an IP address to a hardware address."""
+
+    ARP_REQUEST = 1
+    ARP_REPLY = 2
+    GRATUITOUS_ARP = 3  # sender and target are the same address
+    NEIGHBOUR_SOLICITATION = 4
+    NEIGHBOUR_ADVERTISEMENT = 5
+    DHCP_SERVER = 6  # the address is that of a server or relay, the hardware address that of the frame
+
+    @property
+    def reason(self) -> str:
+        return self.name.lower()
+
+
 def _empty(dtype: Any, *shape: int) -> NDArray[Any]:
     return np.zeros(shape or (0,), dtype)
 
@@ -54,16 +69,17 @@ class _SparseColumns:
         if not len(self.position):
             return self
         first, last = (int(bound) for bound in np.searchsorted(self.position, (start, stop)))
-        return self._taken(slice(first, last), self.position[first:last] - start)
+        return self.taken(slice(first, last), self.position[first:last] - start)
 
     def of_kept(self, keep: NDArray[np.bool_]) -> Self:
         """Those of the packets with `keep` (n,), positions counted among these."""
         if not len(self.position):
             return self
         chosen = keep[self.position]
-        return self._taken(chosen, (np.cumsum(keep) - 1)[self.position[chosen]])
+        return self.taken(chosen, (np.cumsum(keep) - 1)[self.position[chosen]])
 
-    def _taken(self, chosen: "slice | NDArray[np.bool_]", position: NDArray[np.int64]) -> Self:
+    def taken(self, chosen: "slice | NDArray[np.bool_]", position: NDArray[np.int64]) -> Self:
+        """Those `chosen`, at these positions."""
         return type(self)(position, *(getattr(self, each.name)[chosen] for each in fields(self)[1:]))
 
 
@@ -92,6 +108,17 @@ class DnsColumns(_SparseColumns):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ClaimColumns(_SparseColumns):
+    """Who says it has which address, in the order of arrival. Here `position` counts the rows that came before, as ARP is no row."""
+
+    timestamp_ns: NDArray[np.int64] = field(default_factory=lambda: _empty("i8"))
+    kind: NDArray[np.uint8] = field(default_factory=lambda: _empty("u1"))  # Claim
+    segment: NDArray[np.uint32] = field(default_factory=lambda: _empty("u4"))  # VLAN | inner VLAN << 16
+    hardware: NDArray[np.uint64] = field(default_factory=lambda: _empty("u8"))  # 48 bits, the first octet highest
+    address: NDArray[np.void] = field(default_factory=lambda: _empty("V16"))  # IPv4 as IPv4-mapped IPv6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PacketColumns:
     """`n` decoded packets of one interface in capture order, and those between them that could not be decoded."""
 
@@ -116,6 +143,7 @@ class PacketColumns:
     six_address: NDArray[np.uint64] = field(default_factory=lambda: _empty("u8", 0, 4))  # (m, 4) source, destination as raw words
     dns: DnsColumns = field(default_factory=DnsColumns)
     coalesced: CoalescedColumns = field(default_factory=CoalescedColumns)
+    claims: ClaimColumns = field(default_factory=ClaimColumns)
     undecodable_position: NDArray[np.int64] = field(default_factory=lambda: _empty("i8"))  # (k,) rows that came before it
     undecodable_timestamp_ns: NDArray[np.int64] = field(default_factory=lambda: _empty("i8"))  # (k,)
     undecodable_reason: NDArray[np.uint8] = field(default_factory=lambda: _empty("u1"))  # (k,) Undecodable
@@ -212,7 +240,7 @@ class PacketColumns:
         return pair.view("V16").reshape(-1)
 
     def between(self, start: int, stop: int) -> "PacketColumns":
-        """Rows `start` to `stop` as views, without the undecodable packets and the drops."""
+        """Rows `start` to `stop` as views, without the undecodable packets, the claims and the drops."""
         six_first, six_last = (int(bound) for bound in np.searchsorted(self.six_position, (start, stop)))
         rows = slice(start, stop)
         return PacketColumns(
@@ -225,7 +253,7 @@ class PacketColumns:
         )
 
     def kept(self, keep: NDArray[np.bool_]) -> "PacketColumns":
-        """The rows with `keep` (n,), copied, without the undecodable packets; the drops stay."""
+        """The rows with `keep` (n,), copied, without the undecodable packets and the claims; the drops stay."""
         six = keep[self.six_position]
         return PacketColumns(
             self.interface,
@@ -243,10 +271,11 @@ class PacketColumns:
     def split(self, position: int) -> "tuple[PacketColumns, PacketColumns]":
         """Two blocks that say together what this one says: `position` rows and what came before the next; the rest, and the drops."""
         k = int(np.searchsorted(self.undecodable_position, position, side="left"))
+        claimed = int(np.searchsorted(self.claims.position, position, side="left"))
         parts = []
-        for part, bounds, origin in (
-            (self.between(0, position), slice(0, k), 0),
-            (self.between(position, len(self)), slice(k, None), position),
+        for part, bounds, claims, origin in (
+            (self.between(0, position), slice(0, k), slice(0, claimed), 0),
+            (self.between(position, len(self)), slice(k, None), slice(claimed, None), position),
         ):
             parts.append(
                 replace(
@@ -254,6 +283,7 @@ class PacketColumns:
                     undecodable_position=self.undecodable_position[bounds] - origin,
                     undecodable_timestamp_ns=self.undecodable_timestamp_ns[bounds],
                     undecodable_reason=self.undecodable_reason[bounds],
+                    claims=self.claims.taken(claims, self.claims.position[claims] - origin),
                     dropped=self.dropped if origin == position and bounds.stop is None else 0,
                 )
             )

@@ -1,7 +1,7 @@
 """The classic BPF program that tells the kernel how many bytes of each packet to keep. It drops nothing.
 
 Plain packets keep `PLAIN` bytes, so that every ring record has one size; packets whose headers go on (IPv4 options, IPv6 extension
-headers, VLAN tags inside the frame, SNAP) and DNS messages keep `LONG`. A flat length would cut extension headers and merge flows.
+headers, VLAN tags inside the frame, SNAP), DNS messages and IPv6 neighbour discovery keep `LONG`. A flat length would cut extension headers and merge flows.
 """
 
 import ctypes
@@ -14,6 +14,7 @@ SO_ATTACH_FILTER = 26  # asm-generic/socket.h
 # Opcodes of linux/filter.h: load word length, half word and byte; jump if equal, greater or equal, any bit set; return.
 _LD_LEN, _LD_H, _LD_B, _JEQ, _JGE, _JSET, _RET = 0x80, 0x28, 0x30, 0x15, 0x35, 0x45, 0x06
 _TCP, _UDP, _ICMPV6, _SCTP, _DNS = 6, 17, 58, 132, 53
+_SOLICITATION, _ADVERTISEMENT = 135, 136  # ICMPv6 types of neighbour discovery (RFC 4861)
 
 
 class _Program:
@@ -69,10 +70,15 @@ def snap_program(*, link_header: int) -> bytes:
     _look_for_dns(program, link_header + 20)
     program.label("ipv6")
     program.load(_LD_B, link_header + 6)
-    for protocol in (_TCP, _ICMPV6, _SCTP):
+    for protocol in (_TCP, _SCTP):
         program.jump(_JEQ, protocol, then="plain")
+    program.jump(_JEQ, _ICMPV6, then="icmpv6")
     program.jump(_JEQ, _UDP, otherwise="long")
     _look_for_dns(program, link_header + 40)
+    program.label("icmpv6")
+    program.load(_LD_B, link_header + 40)
+    program.jump(_JEQ, _SOLICITATION, then="long")
+    program.jump(_JEQ, _ADVERTISEMENT, then="long", otherwise="plain")
     program.label("plain")
     program.keep(plain)
     program.label("long")
