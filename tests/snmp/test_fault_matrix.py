@@ -100,9 +100,7 @@ def empty_first(table: Table, request: Request) -> list[Sent]:
 
 def huge(table: Table, request: Request) -> list[Sent]:
     truth = table.truth(request)
-    varbinds = [
-        (oid, 0x04, b"x" * 2_500) if oid.startswith(HC_IN_OCTETS) else (oid, tag, value) for oid, tag, value in truth.varbinds
-    ]
+    varbinds = [(oid, 0x04, b"x" * 2_500) if tag == mib.COUNTER64 else (oid, tag, value) for oid, tag, value in truth.varbinds]
     return [Sent(replace(truth, varbinds=tuple(varbinds)).octets())]
 
 
@@ -303,7 +301,7 @@ async def test_a_port_where_nobody_listens_is_named_at_once() -> None:
 
 
 async def test_flipped_bits_end_in_an_answer_or_a_name(backend: Backend) -> None:
-    """200 answers, each with one bit wrong: an answer, or an error of the session; the session goes on."""
+    """60 answers, each with one bit wrong: an answer, or an error of the session; the session goes on."""
     random = Random(7)
 
     def flip(octets: bytes) -> bytes:
@@ -314,10 +312,10 @@ async def test_flipped_bits_end_in_an_answer_or_a_name(backend: Backend) -> None
     async with FaultAgent(
         lambda table, request: bitten(flip)(table, request) if request.second else honest(table, request)
     ) as agent:
-        target = TargetConfig(name="d", address="127.0.0.1", port=agent.port, timeout=TIMEOUT)
+        target = TargetConfig(name="d", address="127.0.0.1", port=agent.port, timeout=0.8)  # pysnmp reads them one by one
         session = await backend.open(target, Community())
         ends = await asyncio.gather(
-            *(session.bulk([UP_TIME], [IN_OCTETS, HC_IN_OCTETS], 5) for _ in range(200)), return_exceptions=True
+            *(session.bulk([UP_TIME], [IN_OCTETS, HC_IN_OCTETS], 5) for _ in range(60)), return_exceptions=True
         )
         assert {type(end) for end in ends} <= {Reply, RequestTimedOut, UnreadableAnswer, UndecodableAnswer}
         assert any(isinstance(end, Reply) for end in ends)
