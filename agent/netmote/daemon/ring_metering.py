@@ -68,22 +68,20 @@ class RingMetering:
     def step(self, timeout: float = READ_SECONDS) -> list[FlowBatch]:
         """Wait for packets at most `timeout` seconds; the panes that closed. Raises InterfaceGone."""
         packets = self._ring.read(timeout)
-        self._look()
         self._lost["ring"] += self._ring.take_dropped()
+        batches = self._look()
         begun = self.meter.open_pane_start_ns
-        batches: list[FlowBatch] = []
         if packets is not None:
             if begun is not None and _ends_before(packets, begun - _CLOCK_WENT_BACK_NS):
-                batches = self.flush()
-                self.meter = self._new_meter()
+                batches += self._begin_anew()
                 self.clock_set_back += 1
             self.is_up = True
             return batches + self.meter.meter(packets, dropped_by=self._take_lost())
         if begun is None or not self.is_up:
             # An observation begins with its first packet, live as in replay; from then on the clock closes idle panes.
-            return []
+            return batches
         self._tell_lost()
-        return self.meter.advance(self._clock.now_ns() - IDLE_MARGIN_NS)
+        return batches + self.meter.advance(self._clock.now_ns() - IDLE_MARGIN_NS)
 
     def flush(self) -> list[FlowBatch]:
         """The end: the open pane, all flows ended."""
@@ -93,13 +91,21 @@ class RingMetering:
             self._tell_lost()
         return self.meter.flush()
 
-    def _look(self) -> None:
+    def _look(self) -> list[FlowBatch]:
         now = self._clock.monotonic()
-        if now - self._looked >= _LOOK_SECONDS:
-            self._looked = now
-            self.is_up = self._link.is_up()
-            if self._drops is not None:
-                self._lost.update(self._drops.take())
+        if now - self._looked < _LOOK_SECONDS:
+            return []
+        self._looked = now
+        was_up, self.is_up = self.is_up, self._link.is_up()
+        if self._drops is not None:
+            self._lost.update(self._drops.take())
+        # What was open ends with the link: the panes until it is back are not empty, they are missing.
+        return self._begin_anew() if was_up and not self.is_up else []
+
+    def _begin_anew(self) -> list[FlowBatch]:
+        batches = self.flush()
+        self.meter = self._new_meter()
+        return batches
 
     def _tell_lost(self) -> None:
         lost = self._take_lost()

@@ -21,6 +21,7 @@ from netmote.windows.flow_features import Scratch, traffic_features
 from netmote.windows.flow_pane import PEER_MASK, PEER_SHIFT, PORT_ABOVE_PEER, FlowPart, Sum, aggregate
 from netmote.windows.host_table import HostTable
 from netmote.windows.lane import Feeds, Rows
+from netmote.windows.observation_gaps import ObservationGaps
 from netmote.windows.peer_memory import PeerMemory
 from netmote.windows.schema import FeatureSchema
 from netmote.windows.timeline import Span, Timeline, covered_ns
@@ -54,6 +55,7 @@ class FlowWindows:
         self._contacts = ContactMemory(
             self._addresses, limit=entities * CONTACT_KEYS_PER_HOST, rings=entities * CONTACT_RINGS_PER_HOST
         )
+        self._gaps = ObservationGaps()
         self._scratch = Scratch()
         self._compact_above = ADDRESSES_BEFORE_COMPACTION
         self._last_end_ns: int | None = None
@@ -69,6 +71,12 @@ class FlowWindows:
         self.unsorted_slices += part.unsorted_slices
         self.unfollowed_hosts += part.unfollowed_hosts
         self._timeline.add(batch.start_ns, batch.end_ns, batch.source, part)
+
+    def note_gap(self, interface: Entity, fact: str, time_ns: int, *, is_gap: bool) -> None:
+        """A fact says from when on this capture interface is not observed, or is again."""
+        owner, _, name = interface.name.partition("/")
+        if owner == self._sensor:
+            self._gaps.note(name, fact, time_ns, is_gap=is_gap)
 
     def earliest_after(self, instant_ns: int) -> int | None:
         return self._timeline.earliest_after(instant_ns)
@@ -95,10 +103,12 @@ class FlowWindows:
 
     def forget(self, before_ns: int) -> None:
         self._timeline.forget(before_ns)
+        self._gaps.forget(before_ns)
 
     def rebase(self) -> None:
         self._timeline = Timeline()
         self._last_end_ns = None
+        self._gaps.rebase()
         self._hosts.rebase()
         self._peers.rebase()
         self._contacts.rebase()
@@ -191,9 +201,14 @@ class FlowWindows:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Coverage and loss ratio by entity. A host has those of the interfaces it was seen on: the best coverage, the worst loss."""
         coverage, loss_ratio = np.zeros(count), np.zeros(count)
+        names = {number: name for name, number in self._addresses.interfaces.items()}
         for interface in sorted({span.item.interface for span in spans}):
             own = [span for span in spans if span.item.interface == interface]
-            covered = covered_ns([(span.start_ns, span.end_ns) for span in own], start_ns, end_ns) / (end_ns - start_ns)
+            panes = [(span.start_ns, span.end_ns) for span in own]
+            gaps = self._gaps.of(names[interface], end_ns)
+            # What panes cover and no gap does.
+            observed_ns = covered_ns([*panes, *gaps], start_ns, end_ns) - covered_ns(gaps, start_ns, end_ns)
+            covered = observed_ns / (end_ns - start_ns)
             lost = sum(span.item.loss.dropped + span.item.loss.refused for span in own)
             offered = sum(span.item.loss.received + span.item.loss.dropped for span in own)
             at = index[np.unique(np.concatenate([np.array([interface], np.int64), *(span.item.present for span in own)]))]

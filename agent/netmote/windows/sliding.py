@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from netmote.records.batch import Batch
-from netmote.records.entity import Entity
+from netmote.records.entity import Entity, EntityKind
 from netmote.records.fact import FactBatch
 from netmote.records.flow import FlowBatch
 from netmote.records.interface import InterfaceBatch
@@ -21,6 +21,7 @@ from netmote.windows.flow_windows import FlowWindows
 from netmote.windows.host_features import SensorWindows
 from netmote.windows.interface_features import InterfaceWindows
 from netmote.windows.lane import Lane
+from netmote.windows.observation_gaps import GAP_FACTS
 from netmote.windows.schemas import DEVICE, INTERFACE, SENSOR, TRAFFIC
 from netmote.windows.vector import VectorBatch, WindowEvidence
 
@@ -49,6 +50,8 @@ class Windows:
                 if fact.name == "clock_step":
                     for lane in self._lanes:
                         lane.step_clock(fact.time_ns - round(fact.value * 1e9), fact.time_ns)
+                elif fact.name in GAP_FACTS and fact.entity.kind is EntityKind.INTERFACE:
+                    self._traffic.note_gap(fact.entity, fact.name, fact.time_ns, is_gap=fact.value != 0)
             return
         outcomes = [lane.add(batch) for lane in self._lanes]
         if any(is_late for is_late, _ in outcomes):
