@@ -47,6 +47,9 @@ class Wire:
             sender.bind((self.left, 0))
             return sender
 
+    def inside_left(self) -> contextlib.AbstractContextManager[None]:
+        return inside(self.left)
+
     def inside_right(self) -> contextlib.AbstractContextManager[None]:
         return inside(self.right)
 

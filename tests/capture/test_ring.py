@@ -24,6 +24,12 @@ pytestmark = pytest.mark.root
 ETHER = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 
 
+@pytest.fixture(params=["v3", "v2"])
+def version(request: pytest.FixtureRequest) -> str:
+    """Both ways the kernel lays packets out: what must hold holds for both."""
+    return request.param
+
+
 def kinds() -> list[bytes]:
     """Frames whose headers need every branch of the snap filter."""
     six = IPv6(src="2001:db8::1", dst="2001:db8::2")
@@ -78,13 +84,13 @@ def read_until(ring: Ring, deadline: float) -> None:
         ring.read(0.2)
 
 
-def test_packets_sent_are_packets_metered_and_the_tee_replays_to_the_same_slices(wire, tmp_path: Path) -> None:
+def test_packets_sent_are_packets_metered_and_the_tee_replays_to_the_same_slices(wire, version: str, tmp_path: Path) -> None:
     """Every kind of header, mixed, a few thousand packets: none is missing, and live equals replay bit for bit."""
     frames = kinds()
     order = np.random.default_rng(5).integers(0, len(frames), 6000)
     tee = PcapngWriter(tmp_path / "tee.pcapng", interface=wire.right, link_type=LINKTYPE_ETHERNET, limit_bytes=1 << 24)
     with wire.inside_right():
-        ring = Ring(wire.right, ring_size=8_000_000, promiscuous=True, tee=tee)
+        ring = Ring(wire.right, ring_size=8_000_000, promiscuous=True, tee=tee, version=version)
     sender = wire.sender()
     for number in order.tolist():
         sender.send(frames[number])
@@ -118,11 +124,11 @@ def test_packets_sent_are_packets_metered_and_the_tee_replays_to_the_same_slices
     assert set(np.unique(np.concatenate([block.wire_length for block in blocks])).tolist()) <= octets
 
 
-def test_the_kept_bytes_reach_the_end_of_every_header(wire) -> None:
+def test_the_kept_bytes_reach_the_end_of_every_header(wire, version: str) -> None:
     """What the ring decodes of a frame is what a full capture of it decodes."""
     frames = kinds()
     with wire.inside_right():
-        ring = Ring(wire.right, ring_size=1_000_000, promiscuous=True)
+        ring = Ring(wire.right, ring_size=1_000_000, promiscuous=True, version=version)
     sender = wire.sender()
     for frame in frames:
         sender.send(frame)
@@ -144,10 +150,10 @@ def test_the_kept_bytes_reach_the_end_of_every_header(wire) -> None:
     assert whole.dns.question_octets.tolist() == [131, 15]
 
 
-def test_a_full_ring_is_counted(wire) -> None:
+def test_a_full_ring_is_counted(wire, version: str) -> None:
     """What the kernel could not place is told: received + dropped = sent."""
     with wire.inside_right():
-        ring = Ring(wire.right, ring_size=2**18, promiscuous=True)
+        ring = Ring(wire.right, ring_size=2**18, promiscuous=True, version=version)
     sender = wire.sender()
     frame = kinds()[0]
     for _ in range(6000):
@@ -160,10 +166,10 @@ def test_a_full_ring_is_counted(wire) -> None:
     ring.close()
 
 
-def test_an_interface_that_vanishes_is_told(wire) -> None:
+def test_an_interface_that_vanishes_is_told(wire, version: str) -> None:
     """Deleting the pair ends reading with InterfaceGone; closing afterwards is safe, twice."""
     with wire.inside_right():
-        ring = Ring(wire.right, ring_size=2**18, promiscuous=True)
+        ring = Ring(wire.right, ring_size=2**18, promiscuous=True, version=version)
     assert ring.read(0.01) is None
     wire.ip_right("link", "del", wire.right)
     deadline = time.monotonic() + 10
@@ -175,10 +181,10 @@ def test_an_interface_that_vanishes_is_told(wire) -> None:
         ring.read(0.0)
 
 
-def test_a_link_that_goes_down_and_up_is_read_on(wire) -> None:
+def test_a_link_that_goes_down_and_up_is_read_on(wire, version: str) -> None:
     """Down is not gone: after the link is back, packets come again."""
     with wire.inside_right():
-        ring = Ring(wire.right, ring_size=2**18, promiscuous=True)
+        ring = Ring(wire.right, ring_size=2**18, promiscuous=True, version=version)
     wire.ip_right("link", "set", wire.right, "down")
     assert ring.read(0.2) is None
     wire.ip_right("link", "set", wire.right, "up")
@@ -197,12 +203,12 @@ def test_no_such_interface_is_unavailable() -> None:
         Ring("a-name-that-is-too-long", ring_size=2**18, promiscuous=True)
 
 
-def test_loopback_packets_are_seen_once(wire) -> None:
+def test_loopback_packets_are_seen_once(wire, version: str) -> None:
     """Every loopback packet passes a packet socket twice; it is metered once."""
     import socket
 
     with wire.inside_right():
-        ring = Ring("lo", ring_size=2**18, promiscuous=True)
+        ring = Ring("lo", ring_size=2**18, promiscuous=True, version=version)
         sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         receiver.bind(("127.0.0.1", 0))
