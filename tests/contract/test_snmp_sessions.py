@@ -3,17 +3,21 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
 
 import pytest
 from snmp_agent_process import AgentProcess
 from snmp_scripted import ScriptedDevice, ScriptedSession
+from snmp_simulator import Simulator
 
 from netmote.clock import SystemClock
 from netmote.snmp import mib
+from netmote.snmp.backends import Backends
 from netmote.snmp.config import TargetConfig
 from netmote.snmp.credentials import Community
 from netmote.snmp.oid import decode_oid, encode_arcs
-from netmote.snmp.pysnmp_session import PysnmpBackend
 from netmote.snmp.session import SessionClosed, SnmpSession
 from netmote.snmp.walk import walk_columns
 
@@ -30,10 +34,54 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
     process.stop()
 
 
-@pytest.fixture(params=["scripted", "pysnmp"])
+RECORDING = "network/switch/cts-media-converter"  # small, with a system group and named ports
+
+
+@pytest.fixture(scope="module")
+def simulator(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    """Snmpsim with one recording of a real device."""
+    if not shutil.which("snmpget"):
+        pytest.skip("the snmp tools are not installed")
+    pytest.importorskip("snmpsim")
+    served = Simulator(tmp_path_factory.mktemp("snmpsim"), data / "snmp", [RECORDING])
+    served.start()
+    yield served
+    served.stop()
+
+
+class Way(NamedTuple):
+    """How a device is read: back end, agent, version, address."""
+
+    backend: str
+    agent: str
+    version: str = "2c"
+    address: str = "127.0.0.1"
+
+
+WAYS = {
+    "scripted": Way("scripted", "scripted"),
+    "native": Way("native", "agent"),
+    "native IPv6": Way("native", "agent", address="::1"),
+    "native v1": Way("native", "agent", "1"),
+    "native v1 IPv6": Way("native", "agent", "1", "::1"),
+    "native, snmpsim": Way("native", "simulator"),
+    "native v1, snmpsim": Way("native", "simulator", "1"),
+    "auto": Way("auto", "agent"),
+    "pysnmp": Way("pysnmp", "agent"),
+    "pysnmp IPv6": Way("pysnmp", "agent", address="::1"),
+    "pysnmp, snmpsim": Way("pysnmp", "simulator"),
+}
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(way, id=name, marks=pytest.mark.realdata if way.agent == "simulator" else []) for name, way in WAYS.items()
+    ]
+)
 async def session(request: pytest.FixtureRequest) -> AsyncIterator[SnmpSession]:
     """Every implementation, each with a device that has a system group and at least one interface."""
-    if request.param == "scripted":
+    way: Way = request.param
+    if way.backend == "scripted":
         device = ScriptedDevice()
         device.boot(up_time=1_000)
         device.put(mib.SYS_DESCR, mib.OCTET_STRING, "scripted")
@@ -41,9 +89,10 @@ async def session(request: pytest.FixtureRequest) -> AsyncIterator[SnmpSession]:
             device.port(index, f"eth{index}")
         yield ScriptedSession(device)
         return
-    agent = request.getfixturevalue("agent")
-    backend = PysnmpBackend(clock=SystemClock())
-    yield await backend.open(TargetConfig(name="d", address="127.0.0.1", port=agent.port), Community())
+    agent = request.getfixturevalue(way.agent)
+    backend = Backends(clock=SystemClock(), random=Random(1))
+    target = TargetConfig(name="d", address=way.address, port=agent.port, version=way.version, backend=way.backend, timeout=5.0)
+    yield await backend.open(target, Community(RECORDING if way.agent == "simulator" else "public"))
     await backend.close()
 
 
@@ -59,7 +108,7 @@ async def test_get_answers_in_the_order_asked(session: SnmpSession) -> None:
 
 async def test_bulk_steps_from_what_was_asked(session: SnmpSession) -> None:
     """Non-repeaters once, columns row by row, each OID after the one asked for (RFC 3416 section 4.2.3)."""
-    columns = [mib.COLUMN["ifName"], mib.COLUMN["ifHCInOctets"]]
+    columns = [mib.COLUMN["ifName"], mib.COLUMN["ifInOctets"]]  # v1 has no Counter64 (RFC 3584 section 4.2.2.1)
     reply = await session.bulk([UP_TIME], columns, 2)
     first, *cells = reply.varbinds
     assert first.oid == mib.SYS_UP_TIME
@@ -110,3 +159,9 @@ async def test_close_is_final_and_safe_twice(session: SnmpSession) -> None:
         await session.get([mib.SYS_UP_TIME])
     with pytest.raises(SessionClosed):
         await session.bulk([], [mib.COLUMN["ifName"]], 1)
+
+
+async def test_a_session_says_what_carries_it(session: SnmpSession) -> None:
+    """The name of a back end, and no excuse where it is the first choice."""
+    assert session.backend in ("native", "pysnmp", "scripted")
+    assert session.fallback_reason == ""
