@@ -145,7 +145,7 @@ def _devices(snapshot: "Snapshot") -> "RenderableType":
     from netmote.cli.format import age
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("device", "address", "state", "last answer", "poll", "ports up", "reason"):
+    for heading in ("device", "address", "state", "last answer", "poll", "ports up", "via", "reason"):
         table.add_column(heading)
     for device in snapshot.devices:
         answered = None if device.last_answer_ns is None else (snapshot.taken_at_ns - device.last_answer_ns) / 1e9
@@ -157,6 +157,7 @@ def _devices(snapshot: "Snapshot") -> "RenderableType":
             age(answered),
             "" if device.poll_seconds is None else f"{device.poll_seconds * 1000:.0f} ms",
             f"{up}/{len(device.interfaces)}",
-            device.reason,
+            device.backend,
+            device.reason or device.fallback_reason,
         )
     return table

@@ -1,7 +1,7 @@
 """The collectors of one daemon: started, stopped, and begun anew one by one when their configuration changes."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 
@@ -92,6 +92,10 @@ class Collectors:
     def snmp_status(self, name: str) -> TargetStatus | None:
         """How the poller sees one device; None while it does not."""
         return None if self._snmp is None else self._snmp.target_status(name)
+
+    def snmp_ignored(self) -> Mapping[str, int]:
+        """Datagrams from devices that were not believed, or lost on this machine, by reason."""
+        return {} if self._snmp is None else self._snmp.ignored()
 
     def _start_host(self, group: asyncio.TaskGroup, config: Config) -> None:
         host = HostCollector(config.host, sensor=self._sensor, state_dir=self._state_dir, clock=self._clock, emit=self._emit)

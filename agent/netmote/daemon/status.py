@@ -174,6 +174,8 @@ class Survey:
                     interval_seconds=target.interval or self._daemon.config.snmp.interval,
                     reason=status.reason if status else "",
                     interfaces=self.tallies.ports.get(device, ()),
+                    backend=status.backend if status else "",
+                    fallback_reason=status.fallback_reason if status else "",
                 )
             )
         return tuple(devices)
@@ -185,6 +187,7 @@ class Survey:
             for reason, count in tally.dropped.items():
                 drops[f"{stage}/{reason}"] += count
         drops.update(self._daemon.discards.totals)
+        drops.update({f"snmp/{reason}": count for reason, count in self._daemon.collectors.snmp_ignored().items()})
         view = self._daemon.analyse.view
         for source, count in view.dropped_records.items():
             drops[f"windows/too_late:{source}"] += count
@@ -276,6 +279,8 @@ class Survey:
         states = Counter(device.state for device in self._devices())
         for state in ("up", "unreachable", "probation", "unknown"):
             metrics.snmp_devices.set(states[state], state=state)
+        for reason, count in daemon.collectors.snmp_ignored().items():
+            metrics.snmp_ignored_datagrams_total.rise_to(count, reason=reason)
         for observation in daemon.collectors.observations:
             if observation.meter is not None:
                 metrics.flow_cache_entries.set(observation.meter.flows_held, collector=observation.source)

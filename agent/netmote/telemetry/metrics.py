@@ -91,6 +91,9 @@ class Metrics:
             "snmp_poll_duration_seconds", "How long a poll of one device took.", buckets=_SLOW
         )
         self.snmp_devices = self._gauge("snmp_devices", "Configured devices.", "state")
+        self.snmp_ignored_datagrams_total = self._counter(
+            "snmp_ignored_datagrams_total", "Datagrams from devices that were not believed, or lost on this machine.", "reason"
+        )
         self.flow_cache_entries = self._gauge("flow_cache_entries", "Flows held now.", "collector")
         self.flow_cache_evictions_total = self._counter(
             "flow_cache_evictions_total", "Flows ended or refused because the table was full.", "reason"

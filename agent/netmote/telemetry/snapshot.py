@@ -65,6 +65,8 @@ class DeviceStatus:
     description: str = ""  # sysDescr, shortened by the collector
     reason: str = ""
     interfaces: tuple[InterfaceStatus, ...] = ()
+    backend: str = ""  # native, pysnmp
+    fallback_reason: str = ""  # why that is not the first choice
 
 
 @dataclass(frozen=True, slots=True)
