@@ -72,6 +72,17 @@ def test_later_polls_print_records(agent: AgentProcess) -> None:
     assert records[-1]["start_ns"] == records[0]["end_ns"]
 
 
+@pytest.mark.parametrize(
+    ("options", "via"),
+    [([], "native"), (["--version", "1"], "native"), (["--backend", "native"], "native"), (["--backend", "pysnmp"], "pysnmp")],
+)
+def test_the_back_end_is_named(agent: AgentProcess, options: list[str], via: str) -> None:
+    """Version 1 and both back ends read the same ports, and the output says which one spoke."""
+    device, *interfaces = lines(run(f"127.0.0.1:{agent.port}", "--json", *options))
+    assert device["backend"] == via
+    assert [each["if_name"] for each in interfaces] == list(agent.walk("1.3.6.1.2.1.31.1.1.1.1").values())
+
+
 def test_people_get_a_table(agent: AgentProcess) -> None:
     """Readings and records as tables, with the device on top."""
     result = run(f"127.0.0.1:{agent.port}", "--count", 2, "--interval", 0.5)
@@ -117,7 +128,7 @@ def test_a_target_of_the_configuration(agent: AgentProcess, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--timeout", "0.2", "--retries", "0"], "no answer within 0.2 s"),
+        (["--timeout", "0.2", "--retries", "0"], "nobody listens on the port"),
         (["--community", "file:/nonexistent"], "/nonexistent"),
     ],
 )

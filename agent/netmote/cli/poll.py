@@ -17,8 +17,17 @@ if TYPE_CHECKING:
 class Version(StrEnum):
     """SNMP versions netmote speaks."""
 
+    V1 = "1"
     V2C = "2c"
     V3 = "3"
+
+
+class BackendName(StrEnum):
+    """Back ends, as the configuration names them."""
+
+    AUTO = "auto"
+    NATIVE = "native"
+    PYSNMP = "pysnmp"
 
 
 class AuthProtocol(StrEnum):
@@ -75,6 +84,10 @@ def poll(
         Path | None, typer.Option(help="File holding the privacy password.", rich_help_panel=_V3, show_default=False)
     ] = None,
     context: Annotated[str, typer.Option(help="contextName.", rich_help_panel=_V3)] = "",
+    backend: Annotated[
+        BackendName | None,
+        typer.Option(help="What speaks SNMP. Unset: as configured, else auto.", show_default=False),
+    ] = None,
     timeout: Annotated[float, typer.Option(min=0.1, max=30.0, help="Seconds one request waits for its answer.")] = 2.0,
     retries: Annotated[int, typer.Option(min=0, max=5, help="How often a request is sent again.")] = 1,
     count: Annotated[int, typer.Option(min=1, help="How many polls. From the second on, what changed since the one before.")] = 1,
@@ -110,6 +123,8 @@ def poll(
                 "context_name": context,
             }
             device, credentials = _given(target, version, community, usm, timeout, retries)
+        if backend is not None:
+            device = type(device).model_validate({**device.model_dump(), "backend": backend.value})
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}".lstrip(": ") for problem in error.errors())
         typer.echo(f"netmote poll {target}: {problems}", err=True)
@@ -126,15 +141,16 @@ def poll(
 
 async def _poll(device: "TargetConfig", credentials: "Credentials", output: "PollOutput", *, count: int, interval: float) -> None:
     import asyncio
+    from random import SystemRandom
 
     from netmote.clock import SystemClock
+    from netmote.snmp.backends import Backends
     from netmote.snmp.history import DeviceHistory
     from netmote.snmp.paced_session import PacedSession, SendWindow
-    from netmote.snmp.pysnmp_session import PysnmpBackend
     from netmote.snmp.reading import DeviceReader
 
     clock = SystemClock()
-    backend = PysnmpBackend(clock=clock)
+    backend = Backends(clock=clock, random=SystemRandom())
     try:
         session = PacedSession(await backend.open(device, credentials), SendWindow(1), retries=device.retries)
         reader = DeviceReader(clock=clock, max_repetitions=device.max_repetitions)
@@ -145,9 +161,9 @@ async def _poll(device: "TargetConfig", credentials: "Credentials", output: "Pol
             reading = await reader.read(session)
             batch, facts = history.observe(reading)
             if number == 0:
-                output.reading(reading, batch)
+                output.reading(reading, batch, via=session.backend)
             else:
-                output.records(reading, batch, facts)
+                output.records(reading, batch, facts, via=session.backend)
     finally:
         await backend.close()
 
@@ -158,7 +174,8 @@ def _configured(path: Path, name: str) -> "tuple[TargetConfig, Credentials]":
     from netmote.errors import ConfigError, Problem
     from netmote.snmp.credentials import reveal_credentials
 
-    targets = {target.name: target for target in load_config(path).snmp.targets}
+    snmp = load_config(path).snmp
+    targets = {target.name: snmp.resolved(target) for target in snmp.targets}
     if name not in targets:
         known = ", ".join(targets) or "none"
         raise ConfigError([Problem(str(path), None, "snmp.targets", f"no target is named {name!r}; there are: {known}")])
@@ -178,7 +195,7 @@ def _given(
         name=address.replace(":", "-").replace("/", "-") or "-",
         address=address,
         port=port,
-        version="3" if is_v3 else "2c",
+        version="3" if is_v3 else "1" if version is Version.V1 else "2c",
         user=UsmConfig.model_validate(usm) if is_v3 else None,
         timeout=timeout,
         retries=retries,
