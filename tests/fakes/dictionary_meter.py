@@ -18,7 +18,9 @@ class Half:
     gap_sum: int = 0
     gap_squares: int = 0
     gap_max: int = 0
+    gaps: list = field(default_factory=list)
     bits: int = 0
+    again: int = 0
 
 
 @dataclass
@@ -33,16 +35,22 @@ class Flow:
     halves: list = field(default_factory=lambda: [Half(), Half()])
     latest: list = field(default_factory=lambda: [None, None])
     life_bits: list = field(default_factory=lambda: [0, 0])
+    expected: list = field(default_factory=lambda: [0, 0])
     first: int | None = None
     lengths: list = field(default_factory=list)
+    ttls: list = field(default_factory=list)
     counts: dict = field(default_factory=dict)
 
     @property
     def last(self) -> int:
-        return max(time for time in self.latest if time is not None)
+        return self.start if self.flow_id == 0 else max(time for time in self.latest if time is not None)
 
     def begin_pane(self) -> None:
-        self.halves, self.first, self.lengths, self.counts = [Half(), Half()], None, [], {}
+        self.halves, self.first, self.lengths, self.ttls, self.counts = [Half(), Half()], None, [], [], {}
+
+    def begin_anew(self) -> None:
+        self.start = self.last
+        self.flow_id, self.latest = 0, [None, None]
 
 
 class DictionaryMeter:
@@ -58,12 +66,13 @@ class DictionaryMeter:
         self.next_id = 1
         self.evicted: list = []
         self.evicted_in_pane = 0
-        self.out: list[tuple[int, list, tuple]] = []
-        self.count = {"metered": 0, "refused": 0, "undecodable": {}}
+        self.out: list[tuple[int, list]] = []  # panes: start, slices in the order of flow id
+        self.count = {"metered": 0, "refused": 0, "undecodable": {}, "coalesced": 0}
 
     def meter(self, packets: PacketColumns) -> None:
         source, destination = packets.source_address, packets.destination_address
         dns = {int(position): row for row, position in enumerate(packets.dns.position)}
+        joined = {int(position): row for row, position in enumerate(packets.coalesced.position)}
         lost = list(
             zip(
                 packets.undecodable_position.tolist(),
@@ -86,7 +95,8 @@ class DictionaryMeter:
                 (source[row].tobytes(), int(packets.source_port[row])),
                 (destination[row].tobytes(), int(packets.destination_port[row])),
             )
-            self._packet(packets, row, time, ends, dns.get(row))
+            self.count["coalesced"] += row in joined
+            self._packet(packets, row, ends, dns.get(row), joined.get(row))
 
     def _open(self, time: int) -> None:
         pane = time // self.pane_ns
@@ -103,7 +113,8 @@ class DictionaryMeter:
             emitted += 1
         self.open = max(self.open, pane)
 
-    def _packet(self, packets, row, time, ends, dns_row) -> None:
+    def _packet(self, packets, row, ends, dns_row, joined_row) -> None:
+        time = int(packets.timestamp_ns[row])
         flow_class = int(packets.flow_class[row])
         bits = int(packets.tcp_control_bits[row])
         key = (*sorted(ends), flow_class)
@@ -133,15 +144,38 @@ class DictionaryMeter:
         half.bits |= bits
         flow.life_bits[side] |= bits
         flow.lengths.append(length)
+        flow.ttls.append(int(packets.time_to_live[row]))
+        payload, joined, more = int(packets.tcp_payload_octets[row]), packets.coalesced, 0
+        if joined_row is not None:
+            more = int(joined.extra_packets[joined_row])
+            half.packets += more
+            half.octets += int(joined.extra_octets[joined_row])
+            half.squares += int(joined.extra_squares[joined_row])
+            flow.lengths.append(int(joined.smallest[joined_row]))
+            if payload:
+                payload += max(0, int(joined.extra_octets[joined_row]) - more * (length - payload))
+        if payload:
+            self._sequence(flow, side, int(packets.tcp_sequence[row]), payload, 1 + more)
         before = flow.latest[side]
         if before is not None:
             gap = max(0, time - before) // 1000
-            half.gap_sum += gap
+            half.gap_sum = min(half.gap_sum + gap, 2**32 - 1)
+            half.gaps.append(min(gap, 2**32 - 2))
             half.gap_squares += gap * gap
             half.gap_max = max(half.gap_max, min(gap, 2**32 - 1))
         flow.latest[side] = time if before is None else max(before, time)
         flow.first = time if flow.first is None else min(flow.first, time)
         self._count_events(flow, packets, row, bits, dns_row)
+
+    @staticmethod
+    def _sequence(flow, side, sequence, payload, weight) -> None:
+        """What comes before the highest next expected number is there again, but for an octet just before it: a keep-alive."""
+        expected, end = flow.expected[side], (sequence + payload) % 2**32
+        ahead = (sequence - expected) % 2**32
+        if expected and ahead >= 2**31 and not (payload == 1 and ahead == 2**32 - 1):
+            flow.halves[side].again += weight
+        if not expected or (end - expected) % 2**32 < 2**31:
+            flow.expected[side] = end
 
     @staticmethod
     def _count_events(flow, packets, row, bits, dns_row) -> None:
@@ -209,7 +243,7 @@ class DictionaryMeter:
                 slices.append(self._slice(flow, reason))
             flow.begin_pane()
             if reason == 2:
-                flow.flow_id = 0
+                flow.begin_anew()
             if reason and (final or reason != 2):
                 del self.flows[flow.key]
         slices.sort(key=lambda one: int(one["flow_id"]))
@@ -218,10 +252,6 @@ class DictionaryMeter:
     def flush(self) -> None:
         if self.open is not None:
             self._close(final=True)
-
-    def batches(self) -> list[tuple[int, bytes]]:
-        """(start of the pane, bytes of its slices)."""
-        return [(start, b"".join(one.tobytes() for one in slices)) for start, slices in self.out]
 
     @staticmethod
     def _slice(flow: Flow, reason: int) -> np.void:
@@ -236,6 +266,7 @@ class DictionaryMeter:
             "source_transport_port": flow.source[1],
             "destination_transport_port": flow.destination[1],
             "vlan_id": flow_class >> 16 & 0xFFFF,
+            "dot1q_customer_vlan_id": flow_class >> 32,
             "protocol_identifier": flow_class & 0xFF,
             "ip_version": flow_class >> 8 & 0xFF,
             "ip_class_of_service": flow.tos,
@@ -244,6 +275,8 @@ class DictionaryMeter:
             "flow_end_reason": reason,
             "minimum_ip_total_length": min(flow.lengths, default=0),
             "maximum_ip_total_length": max(flow.lengths, default=0),
+            "minimum_ttl": min(flow.ttls, default=0),
+            "maximum_ttl": max(flow.ttls, default=0),
             **flow.counts,
         }
         for side, half in zip(("initiator", "responder"), flow.halves, strict=True):
@@ -254,7 +287,9 @@ class DictionaryMeter:
                 f"{side}_octet_sum_of_squares": half.squares,
                 f"{side}_interarrival_sum_us": half.gap_sum,
                 f"{side}_interarrival_sum_of_squares": half.gap_squares % 2**64,
+                f"{side}_interarrival_min_us": min(half.gaps, default=0),
                 f"{side}_interarrival_max_us": half.gap_max,
+                f"{side}_retransmission_count": half.again,
             }
         for name, value in values.items():
             one[name] = value

@@ -3,6 +3,8 @@
 Bounded by the flow table that made them, as long as every slice arrives; where some can be lost on the way, by a bound of its own.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +21,14 @@ _KEY = (
     "protocol_identifier",
 )
 _ORED = ("initiator_tcp_control_bits", "responder_tcp_control_bits")
-_LARGEST = ("flow_end_ns", "maximum_ip_total_length", "initiator_interarrival_max_us", "responder_interarrival_max_us")
+_LARGEST = (
+    "flow_end_ns",
+    "maximum_ip_total_length",
+    "maximum_ttl",
+    "initiator_interarrival_max_us",
+    "responder_interarrival_max_us",
+)
+_SMALLEST = ("flow_start_ns", "minimum_ip_total_length", "minimum_ttl")  # where there are packets
 _SUMMED = tuple(
     name
     for name in _NAMES
@@ -98,6 +107,18 @@ def _added_up(slices: NDArray[np.void]) -> NDArray[np.void]:
     for name in _ORED:
         flows[name] = np.bitwise_or.reduceat(slices[name], start)
     has_packets = (slices["initiator_packets"] | slices["responder_packets"]) != 0
-    for name, none in (("flow_start_ns", np.iinfo("i8").max), ("minimum_ip_total_length", np.iinfo("u4").max)):
-        flows[name] = np.minimum.reduceat(np.where(has_packets, slices[name], none).astype(FLOW_DTYPE[name]), start)
+    for name in _SMALLEST:
+        flows[name] = _smallest(slices[name], has_packets, start)
+    for side in ("initiator", "responder"):
+        packets, name = slices[f"{side}_packets"], f"{side}_interarrival_min_us"
+        before = np.cumsum(packets) - packets
+        is_later = before > np.repeat(before[start], np.diff(start, append=len(slices)))  # the flow's first packet has no gap
+        least = _smallest(slices[name], packets > np.where(is_later, 0, 1), start)
+        flows[name] = np.where(flows[f"{side}_packets"] > 1, least, 0)
     return flows
+
+
+def _smallest(values: NDArray[Any], counts: NDArray[np.bool_], start: NDArray[np.int64]) -> NDArray[Any]:
+    """Of each flow, among the slices that count; the largest number where none does."""
+    found: NDArray[Any] = np.minimum.reduceat(np.where(counts, values, np.iinfo(values.dtype).max), start)
+    return found

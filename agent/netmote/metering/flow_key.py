@@ -155,6 +155,12 @@ class Grouping:
         first: NDArray[np.int64] = np.minimum.reduceat(self.order[self.half_start], self.flow_half)
         return first
 
+    def half_of_packets(self) -> NDArray[np.int64]:
+        """(n,) half of each packet, in capture order."""
+        half = np.empty_like(self.half_of)
+        half[self.order] = self.half_of
+        return half
+
 
 def group(keys: Keys) -> tuple[Grouping, bool]:
     """Group at least one and at most MOST_PACKETS packets by key; also whether the exact path was needed."""

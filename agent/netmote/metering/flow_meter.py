@@ -27,9 +27,11 @@ from numpy.typing import NDArray
 from netmote.capture.packets import PacketColumns, Undecodable
 from netmote.metering.accounting import Accounting
 from netmote.metering.config import IdleTimeouts, MeteringConfig
+from netmote.metering.events import count_events
 from netmote.metering.flow_key import MOST_PACKETS, FlowHash, Grouping, Keys, group
 from netmote.metering.flow_table import FlowTable
-from netmote.metering.reduction import add_packets, count_events
+from netmote.metering.reduction import add_packets
+from netmote.metering.retransmissions import count_retransmissions
 from netmote.metering.slices import NO_SLICES, slices_of
 from netmote.metering.timeouts import Timeouts, end_reasons, longest_idle
 from netmote.records.flow import PANE_NS, TCP_ACK, TCP_SYN, FlowBatch, FlowEndReason
@@ -199,7 +201,7 @@ class FlowMeter:
             told = ~is_anew & (has_packets | (reasons != FlowEndReason.CONTINUES))
             parts.append(slices_of(table, rows[told], reasons[told]))
             table.begin_pane(rows[has_packets])
-            table.flow_id[rows[reasons == FlowEndReason.ACTIVE_TIMEOUT]] = 0
+            table.begin_anew(rows[reasons == FlowEndReason.ACTIVE_TIMEOUT])
             gone = (reasons != FlowEndReason.CONTINUES) & (is_final | (reasons != FlowEndReason.ACTIVE_TIMEOUT))
             table.delete(rows[gone])
         parts = [part for part in parts if len(part)]
@@ -216,6 +218,8 @@ class FlowMeter:
             for reason in packets.undecodable_reason[start - first : stop - last].tolist():
                 self._loss.undecodable[Undecodable(reason).reason] += 1
             start, stop = first, last
+        first, last = np.searchsorted(packets.coalesced.position, (start, stop))
+        self._loss.coalesced += int(last - first)
         while start < stop:
             start += self._meter(packets.between(start, min(stop, start + MOST_PACKETS)))
 
@@ -259,9 +263,11 @@ class FlowMeter:
         half_row = 2 * half_flow_row
         half_row += grouping.half_reversed
         half_accepted = None if is_all else half_flow_row >= 0
-        add_packets(self._table, flows, packets, grouping, half_row=half_row, accepted=half_accepted)
+        bits = packets.tcp_control_bits.take(grouping.order)
+        add_packets(self._table, flows, packets, grouping, bits, half_row=half_row, accepted=half_accepted)
         self._table.put_flows(row, flows) if is_all else self._table.put_flows(row[accepted], flows[accepted])
-        count_events(self._table, packets, grouping, half_flow_row)
+        count_events(self._table, packets, grouping, bits, half_flow_row)
+        count_retransmissions(self._table, packets, grouping, half_row)
         refused = 0
         if half_accepted is not None:
             refused = int((grouping.half_end - grouping.half_start + 1)[~half_accepted].sum())

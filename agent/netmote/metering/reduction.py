@@ -8,52 +8,89 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netmote.capture.packets import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PacketColumns
+from netmote.capture.packets import CoalescedColumns, PacketColumns
 from netmote.metering.flow_key import Grouping
-from netmote.metering.flow_table import COUNTERS, HALF_ROW, NEVER, FlowTable
-from netmote.records.flow import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
+from netmote.metering.flow_rows import MOST_LENGTH, NEVER, NO_GAP, FlowRows
 
 _MICROSECOND = np.uint64(1000)
-_LARGEST_GAP = np.uint64(0xFFFF_FFFF)
-_COUNTED_BITS = np.uint8(TCP_SYN | TCP_FIN | TCP_RST)
+_LARGEST = np.uint64(0xFFFF_FFFF)
+_LARGEST_SHORTEST_GAP = np.uint64(NO_GAP - 1)
+_BESIDE_LENGTH = np.uint32(8)  # bits below a length in the extremes of a flow
 
 
 def add_packets(
-    table: FlowTable,
+    table: FlowRows,
     flows: NDArray[np.void],
     packets: PacketColumns,
     grouping: Grouping,
+    bits: NDArray[np.uint8],
     *,
     half_row: NDArray[np.int64],
     accepted: NDArray[np.bool_] | None,
 ) -> None:
     """Add a grouped block: to `flows` (flows,) FLOW_ROW, and to the table's halves.
 
-    `half_row` (halves,) is each half's row in `table.halves`; it counts where `accepted`, None: everywhere.
+    `bits` (n,) are the TCP control bits in the grouping's order. `half_row` (halves,) is each half's row in `table.halves`; it counts
+    where `accepted`, None: everywhere.
     """
     order, start, end, flow_half = grouping.order, grouping.half_start, grouping.half_end, grouping.flow_half
-    rows = table.halves.view("V48").take(half_row).view(HALF_ROW)
+    rows = table.take_halves(half_row)
     length = packets.ip_total_length.take(order)
-    for name, extreme, outermost in (("minimum", np.minimum, np.iinfo("u4").max), ("maximum", np.maximum, 0)):
-        of_half = np.full(len(start), outermost, "u4")
-        extreme.at(of_half, grouping.half_of, length)
-        extreme(flows[name], extreme.reduceat(of_half, flow_half), out=flows[name])
+    _add_lengths(flows, length, packets.coalesced, grouping)
+    _add_ttl(flows, packets.time_to_live.take(order), grouping)
     wide = length.astype("u8")
     _add(rows["octets"], _half_sums(wide, end))
     wide *= wide
     _add(rows["squares"], _half_sums(wide, end))
     _add(rows["packets"], (end - start + 1).astype("u4"))
+    if len(packets.coalesced):
+        half = grouping.half_of_packets().take(packets.coalesced.position)
+        np.add.at(rows["packets"], half, packets.coalesced.extra_packets)
+        np.add.at(rows["octets"], half, packets.coalesced.extra_octets)
+        np.add.at(rows["squares"], half, packets.coalesced.extra_squares)
     earliest = _add_times(rows, packets.timestamp_ns, grouping)
     np.minimum(flows["first"], np.minimum.reduceat(earliest, flow_half), out=flows["first"])
-    bits = _or_bits(packets.tcp_control_bits.take(order), grouping)
+    of_half = _or_bits(bits, grouping)
     if accepted is not None:
-        half_row, rows, bits = half_row[accepted], rows[accepted], bits[accepted]
-    table.halves.view("V48")[half_row] = rows.view("V48")
-    both = bits.astype("u2")
+        half_row, rows, of_half = half_row[accepted], rows[accepted], of_half[accepted]
+    table.put_halves(half_row, rows)
+    both = of_half.astype("u2")
     both *= np.uint16(0x0101)  # of the open pane, and since the flow began
     pairs = table.control_bits.view("u2").reshape(-1)
     both |= pairs.take(half_row)
     pairs[half_row] = both
+
+
+def _add_lengths(flows: NDArray[np.void], length: NDArray[np.uint32], coalesced: CoalescedColumns, grouping: Grouping) -> None:
+    """Smallest and largest total length; the octet below them, the time to live, stays."""
+    halves, half_of, flow_half = len(grouping.half_start), grouping.half_of, grouping.flow_half
+    smallest, largest = np.full(halves, MOST_LENGTH, "u4"), np.zeros(halves, "u4")
+    np.minimum.at(smallest, half_of, length)
+    np.maximum.at(largest, half_of, length)
+    if len(coalesced):
+        np.minimum.at(smallest, grouping.half_of_packets().take(coalesced.position), coalesced.smallest)
+    np.minimum(largest, MOST_LENGTH, out=largest)
+    for name, extreme, of_half, beside in (("minimum", np.minimum, smallest, 0xFF), ("maximum", np.maximum, largest, 0)):
+        word = (of_half << _BESIDE_LENGTH) | np.uint32(beside)
+        ttl = flows[f"{name}_ttl"].copy()
+        extreme(flows[name], extreme.reduceat(word, flow_half), out=flows[name])
+        flows[f"{name}_ttl"] = ttl
+
+
+def _add_ttl(flows: NDArray[np.void], ttl: NDArray[np.uint8], grouping: Grouping) -> None:
+    """Extremes of the time to live: of each half's first packet, and then only the packets unlike the one before them."""
+    start, flow_half = grouping.half_start, grouping.flow_half
+    lowest = ttl.take(start)
+    differs = np.not_equal(ttl[1:], ttl[:-1])
+    differs[start[1:] - 1] = False
+    place = np.flatnonzero(differs) + 1
+    highest = lowest
+    if len(place):
+        highest, half = lowest.copy(), grouping.half_of.take(place)
+        np.minimum.at(lowest, half, ttl.take(place))
+        np.maximum.at(highest, half, ttl.take(place))
+    np.minimum(flows["minimum_ttl"], np.minimum.reduceat(lowest, flow_half), out=flows["minimum_ttl"])
+    np.maximum(flows["maximum_ttl"], np.maximum.reduceat(highest, flow_half), out=flows["maximum_ttl"])
 
 
 def _add(column: NDArray[Any], values: NDArray[Any]) -> None:
@@ -95,11 +132,19 @@ def _add_times(rows: NDArray[np.void], timestamp: NDArray[np.int64], grouping: G
         gap[start] = np.where(is_new, 0, earliest - last)
     wide = gap.view("u8")
     wide //= _MICROSECOND
-    _add(rows["gap_sum"], _half_sums(wide, end))
+    sums = _half_sums(wide, end)
+    sums += rows["gap_sum"]
+    rows["gap_sum"] = np.minimum(sums, _LARGEST, out=sums)
     longest = np.zeros(len(start), "u8")
     np.maximum.at(longest, half_of, wide)
-    np.minimum(longest, _LARGEST_GAP, out=longest)
+    np.minimum(longest, _LARGEST, out=longest)
     np.maximum(rows["gap_maximum"], longest.astype("u4"), out=rows["gap_maximum"])
+    wide[start[is_new]] = _LARGEST
+    shortest = np.full(len(start), _LARGEST_SHORTEST_GAP, "u8")
+    np.minimum.at(shortest, half_of, wide)
+    shortest[is_new & (start == end)] = NO_GAP
+    np.minimum(rows["gap_minimum"], shortest.astype("u4"), out=rows["gap_minimum"])
+    wide[start[is_new]] = 0
     wide *= wide
     _add(rows["gap_squares"], _half_sums(wide, end))
     rows["last"] = latest
@@ -125,41 +170,3 @@ def _unordered(
     gap = np.where(since == NEVER, 0, np.maximum(time - np.where(since == NEVER, 0, since), 0))
     earliest: NDArray[np.int64] = np.minimum.reduceat(time, start)
     return gap, earliest, ordered[latest_rank[end]]
-
-
-def count_events(table: FlowTable, packets: PacketColumns, grouping: Grouping, half_flow_row: NDArray[np.int64]) -> None:
-    """Count what few packets are: openings, closings, resets, unreachables, fragments, DNS messages.
-
-    `half_flow_row` (halves,) is the row of each half's flow, -1: refused.
-    """
-    flagged = np.flatnonzero(packets.tcp_control_bits & _COUNTED_BITS)
-    typed = np.flatnonzero(packets.icmp_type)
-    fragments = np.flatnonzero(packets.is_fragment)
-    dns = packets.dns
-    if not (len(flagged) or len(typed) or len(fragments) or len(dns.position)):
-        return
-    row_of = np.empty(len(packets), "i8")
-    row_of[grouping.order] = half_flow_row.take(grouping.half_of)
-    flags = packets.tcp_control_bits[flagged]
-    _count(table, "tcp_syn_count", row_of[flagged[(flags & (TCP_SYN | TCP_ACK)) == TCP_SYN]])
-    _count(table, "tcp_fin_count", row_of[flagged[(flags & TCP_FIN) != 0]])
-    _count(table, "tcp_rst_count", row_of[flagged[(flags & TCP_RST) != 0]])
-    protocol, kind = packets.protocol_identifier[typed], packets.icmp_type[typed]
-    is_unreachable = ((protocol == PROTOCOL_ICMP) & (kind == 3)) | ((protocol == PROTOCOL_ICMPV6) & (kind == 1))
-    _count(table, "icmp_unreachable_count", row_of[typed[is_unreachable]])
-    _count(table, "fragment_count", row_of[fragments])
-    if len(dns.position):
-        rows = row_of[dns.position]
-        _count(table, "dns_query_count", rows[~dns.is_response])
-        _count(table, "dns_response_count", rows[dns.is_response])
-        _count(table, "dns_failure_count", rows[dns.is_response & (dns.response_code != 0)])
-        _count(table, "dns_question_octets", rows, dns.question_octets)
-        _count(table, "dns_question_entropy_millibits", rows, dns.question_entropy_millibits)
-
-
-def _count(table: FlowTable, name: str, rows: NDArray[np.int64], amount: NDArray[np.uint32] | None = None) -> None:
-    if not len(rows):
-        return
-    held = rows >= 0
-    amounts = np.ones(len(rows), "u4") if amount is None else amount
-    np.add.at(table.counters[:, COUNTERS[name][0]], rows[held], amounts[held])

@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from netmote.capture.packets import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP
 from netmote.metering.flow_key import IS_SIX
-from netmote.metering.flow_table import COUNTERS, FLOW_ROW, HALF_ROW, KEY_ROW, FlowTable
+from netmote.metering.flow_rows import CLASS_BITS, COUNTERS, NO_GAP, RETRANSMISSIONS, FlowRows
 from netmote.records.flow import FLOW_DTYPE
 
 NO_SLICES = np.zeros(0, FLOW_DTYPE)
@@ -12,7 +13,7 @@ NO_SLICES.flags.writeable = False
 _CACHED = 8192  # slices filled at once: they stay in the second-level cache while their columns are written one by one
 
 
-def slices_of(table: FlowTable, rows: NDArray[np.int64], reasons: NDArray[np.uint8]) -> NDArray[np.void]:
+def slices_of(table: FlowRows, rows: NDArray[np.int64], reasons: NDArray[np.uint8]) -> NDArray[np.void]:
     """One slice a row, in the order of `rows`. A slice without packets says when the flow's last packet was, and why it ended."""
     found = np.zeros(len(rows), FLOW_DTYPE)
     for start in range(0, len(rows), _CACHED):
@@ -21,21 +22,25 @@ def slices_of(table: FlowTable, rows: NDArray[np.int64], reasons: NDArray[np.uin
     return found
 
 
-def _fill(found: NDArray[np.void], table: FlowTable, rows: NDArray[np.int64], reasons: NDArray[np.uint8]) -> None:
-    key, flow = table.keys.view("V48").take(rows).view(KEY_ROW), table.flows.view("V32").take(rows).view(FLOW_ROW)
+def _fill(found: NDArray[np.void], table: FlowRows, rows: NDArray[np.int64], reasons: NDArray[np.uint8]) -> None:
+    key, flow = table.take_keys(rows), table.take_flows(rows)
     initiator = key["initiator"].astype("i8")
     ours, theirs = 2 * rows + initiator, 2 * rows + 1 - initiator
-    halves = table.halves.view("V48")
-    one, other = halves.take(ours).view(HALF_ROW), halves.take(theirs).view(HALF_ROW)
+    one, other = table.take_halves(ours), table.take_halves(theirs)
     found["flow_id"] = flow["flow_id"]
     found["flow_end_ns"] = np.maximum(one["last"], other["last"])
     found["flow_start_ns"] = np.minimum(flow["first"], found["flow_end_ns"])
     _fill_key(found, key, initiator)
-    found["ip_class_of_service"], found["icmp_type"], found["icmp_code"] = key["traits"].T
+    found["ip_class_of_service"] = key["class_of_service"]
+    is_icmp = np.flatnonzero(np.isin(found["protocol_identifier"], (PROTOCOL_ICMP, PROTOCOL_ICMPV6)))
+    found["icmp_type"][is_icmp] = table.expected[2 * rows[is_icmp]]
+    found["icmp_code"][is_icmp] = table.expected[2 * rows[is_icmp] + 1]
     found["flow_end_reason"] = reasons
     has_packets = (one["packets"] | other["packets"]) != 0
-    found["minimum_ip_total_length"] = np.where(has_packets, flow["minimum"], 0)
-    found["maximum_ip_total_length"] = flow["maximum"]
+    found["minimum_ip_total_length"] = np.where(has_packets, flow["minimum"] >> np.uint32(8), 0)
+    found["maximum_ip_total_length"] = flow["maximum"] >> np.uint32(8)
+    found["minimum_ttl"] = np.where(has_packets, flow["minimum_ttl"], 0)
+    found["maximum_ttl"] = flow["maximum_ttl"]
     for side, half, position in (("initiator", one, ours), ("responder", other, theirs)):
         found[f"{side}_tcp_control_bits"] = table.control_bits[position, 0]
         found[f"{side}_octets"] = half["octets"]
@@ -43,22 +48,27 @@ def _fill(found: NDArray[np.void], table: FlowTable, rows: NDArray[np.int64], re
         found[f"{side}_octet_sum_of_squares"] = half["squares"]
         found[f"{side}_interarrival_sum_us"] = half["gap_sum"]
         found[f"{side}_interarrival_sum_of_squares"] = half["gap_squares"]
+        found[f"{side}_interarrival_min_us"] = np.where(half["gap_minimum"] == NO_GAP, 0, half["gap_minimum"])
         found[f"{side}_interarrival_max_us"] = half["gap_maximum"]
-    _fill_counters(found, table.counters.take(rows, axis=0))
+    _fill_counters(found, table.counters.take(rows, axis=0), initiator)
 
 
-def _fill_counters(found: NDArray[np.void], counters: NDArray[np.uint32]) -> None:
+def _fill_counters(found: NDArray[np.void], counters: NDArray[np.uint32], initiator: NDArray[np.int64]) -> None:
     """What few flows have: those that have counted anything, each counter for the protocols that have it."""
     some = np.flatnonzero(counters.any(axis=1))
     counters, protocol = counters[some], found["protocol_identifier"][some]
     has = {protocols: np.isin(protocol, protocols) if protocols else True for _, protocols in COUNTERS.values()}
     for name, (column, protocols) in COUNTERS.items():
         found[name][some] = counters[:, column] * has[protocols]
+    tcp = np.flatnonzero(protocol == PROTOCOL_TCP)
+    ours = initiator[some[tcp]]
+    found["initiator_retransmission_count"][some[tcp]] = counters[tcp, RETRANSMISSIONS + ours]
+    found["responder_retransmission_count"][some[tcp]] = counters[tcp, RETRANSMISSIONS + 1 - ours]
 
 
 def _fill_key(found: NDArray[np.void], key: NDArray[np.void], initiator: NDArray[np.int64]) -> None:
     """Addresses, ports and class: the endpoint whose half the initiator's is comes first."""
-    flow_class = np.ascontiguousarray(key["flow_class"])
+    flow_class = key["flow_class"] & CLASS_BITS
     is_six = (flow_class & IS_SIX) != 0
     low, high = key["words"][:, 0], key["words"][:, 1]
     ends = np.zeros((len(key), 2, 2), "u8")  # (row, endpoint, address word)
@@ -75,3 +85,4 @@ def _fill_key(found: NDArray[np.void], key: NDArray[np.void], initiator: NDArray
     found["protocol_identifier"] = flow_class & np.uint64(0xFF)
     found["ip_version"] = (flow_class >> np.uint64(8)) & np.uint64(0xFF)
     found["vlan_id"] = (flow_class >> np.uint64(16)) & np.uint64(0xFFFF)
+    found["dot1q_customer_vlan_id"] = flow_class >> np.uint64(32)

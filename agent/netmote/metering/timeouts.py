@@ -23,13 +23,6 @@ _PROTOCOLS = {
 }
 
 
-def last_ns(table: FlowTable, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Latest packet of each flow, either direction."""
-    last = table.halves["last"]
-    latest: NDArray[np.int64] = np.maximum(last[2 * rows], last[2 * rows + 1])
-    return latest
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Timeouts:
     """How long flows may last and be silent, in nanoseconds."""
@@ -60,10 +53,10 @@ def end_reasons(table: FlowTable, rows: NDArray[np.int64], now_ns: int, timeouts
     END_OF_FLOW: FIN from both sides or RST from one, and silence since. IDLE_TIMEOUT: silence as long as its protocol's timeout.
     ACTIVE_TIMEOUT: began `timeouts.active_ns` ago; the row stays, with its direction, and the next packet begins a new flow.
     """
-    last = last_ns(table, rows)
+    last = table.last_ns(rows)
     one, other = table.control_bits[2 * rows, 1], table.control_bits[2 * rows + 1, 1]
     is_closed = (((one | other) & TCP_RST) != 0) | ((one & other & TCP_FIN) != 0)
-    protocol = protocols_of(table, rows)
+    protocol = table.protocols(rows)
     idle = timeouts.idle_ns.take(protocol)
     if timeouts.tcp_opening_ns != timeouts.idle_ns[PROTOCOL_TCP]:
         idle[(protocol == PROTOCOL_TCP) & ~has_acknowledged(table, rows)] = timeouts.tcp_opening_ns
@@ -72,12 +65,6 @@ def end_reasons(table: FlowTable, rows: NDArray[np.int64], now_ns: int, timeouts
     reasons[last <= now_ns - idle] = FlowEndReason.IDLE_TIMEOUT
     reasons[is_closed & (last <= now_ns - CLOSING_NS)] = FlowEndReason.END_OF_FLOW
     return reasons
-
-
-def protocols_of(table: FlowTable, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """(rows,) protocolIdentifier."""
-    found: NDArray[np.uint64] = table.keys["flow_class"][rows] & np.uint64(0xFF)
-    return found
 
 
 def has_acknowledged(table: FlowTable, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -93,8 +80,8 @@ def longest_idle(table: FlowTable, count: int) -> NDArray[np.int64]:
     flood of forged sources makes. So a flood pushes out itself, not the flows that were there before it.
     """
     rows = table.live()
-    last = last_ns(table, rows)
-    is_tcp = protocols_of(table, rows) == PROTOCOL_TCP
+    last = table.last_ns(rows)
+    is_tcp = table.protocols(rows) == PROTOCOL_TCP
     is_opening = np.where(is_tcp, ~has_acknowledged(table, rows), (table.start_ns[rows] == last) & (table.flow_id[rows] != 0))
     order = np.lexsort((table.flow_id[rows], last, ~is_opening))
     victims: NDArray[np.int64] = rows[order[:count]]

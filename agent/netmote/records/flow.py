@@ -3,6 +3,9 @@
 The Metering Process (RFC 7011 section 2) cuts every flow at each pane border, so that windows are sums of slices.
 A slice has a `flow_id`; the slices of one flow add up to its Flow Record. `flow_end_reason` is 0 while the flow goes on.
 A slice with no packets carries only the end of a flow (idle timeout after its last slice had left).
+
+Counts are of packets on the wire: one captured packet that stands for several (GRO, GSO) weighs as its segments; only its time is
+one, so it adds no gaps between them. Gaps are those inside one flow and direction, also across panes: a whole flow has one fewer than packets.
 """
 
 from dataclasses import dataclass
@@ -36,7 +39,8 @@ FLOW_DTYPE = np.dtype(
         ("destination_address", "V16"),  # destinationIPv4Address (12) / destinationIPv6Address (28): the responder
         ("source_transport_port", "<u2"),  # (7)
         ("destination_transport_port", "<u2"),  # (11)
-        ("vlan_id", "<u2"),  # vlanId (58): outermost tag, 0 = untagged
+        ("vlan_id", "<u2"),  # vlanId (58), dot1qVlanId (243): outermost tag, 0 = untagged
+        ("dot1q_customer_vlan_id", "<u2"),  # dot1qCustomerVlanId (245): the tag behind it, 0 = none
         ("protocol_identifier", "u1"),  # (4)
         ("ip_version", "u1"),  # (60): 4 or 6
         ("ip_class_of_service", "u1"),  # (5): of the first packet
@@ -53,15 +57,23 @@ FLOW_DTYPE = np.dtype(
         ("responder_octet_sum_of_squares", "<u8"),
         ("minimum_ip_total_length", "<u4"),  # (25), both directions
         ("maximum_ip_total_length", "<u4"),  # (26)
+        ("minimum_ttl", "u1"),  # minimumTTL (52): time to live or hop limit, both directions
+        ("maximum_ttl", "u1"),  # maximumTTL (53)
         ("initiator_interarrival_sum_us", "<u8"),  # gaps between packets of one direction, microseconds, floored
         ("responder_interarrival_sum_us", "<u8"),
         ("initiator_interarrival_sum_of_squares", "<u8"),  # microseconds squared
         ("responder_interarrival_sum_of_squares", "<u8"),
+        ("initiator_interarrival_min_us", "<u4"),  # 0 too where there is no gap: fewer than two packets
+        ("responder_interarrival_min_us", "<u4"),
         ("initiator_interarrival_max_us", "<u4"),
         ("responder_interarrival_max_us", "<u4"),
         ("tcp_syn_count", "<u4"),  # packets with SYN and without ACK, both directions (cf. tcpSynTotalCount, 218)
         ("tcp_fin_count", "<u4"),  # cf. tcpFinTotalCount (219)
         ("tcp_rst_count", "<u4"),  # cf. tcpRstTotalCount (220)
+        # TCP packets with payload that begins before the highest sequence number expected next of their direction. A hint: packets that
+        # only overtook each other look the same. Keep-alives (one octet just before it, RFC 9293 section 3.8.4) are not counted.
+        ("initiator_retransmission_count", "<u4"),
+        ("responder_retransmission_count", "<u4"),
         ("icmp_unreachable_count", "<u4"),  # ICMPv4 type 3, ICMPv6 type 1
         ("fragment_count", "<u4"),  # packets that are IP fragments
         ("dns_query_count", "<u4"),  # UDP port 53, QR = 0 (RFC 1035 section 4.1.1)
@@ -77,7 +89,10 @@ TCP_FIN, TCP_SYN, TCP_RST, TCP_ACK = 0x01, 0x02, 0x04, 0x10
 
 @dataclass(frozen=True, slots=True)
 class CaptureLoss:
-    """What became of every packet of one pane. `received = metered + refused + sum(undecodable)`; `dropped` never reached us."""
+    """What became of every packet of one pane. `received = metered + refused + sum(undecodable)`; `dropped` never reached us.
+
+    These are packets as captured: one that stands for several on the wire is one here.
+    """
 
     received: int = 0
     metered: int = 0
