@@ -84,7 +84,8 @@ def _records(random: np.random.Generator, kinds: dict[str, NDArray], flow: NDArr
                 np.where(direction, ports[1], ports[0]),
                 np.where(direction, ports[0], ports[1]),
             )
-            packet[:, at + 12] = 0x50
-            packet[:, at + 13] = np.where(udp[rows], 0, 0x18)
+            packet[udp[rows], at + 4 : at + 6] = transport[rows][udp[rows]].astype(">u2").view("u1").reshape(-1, 2)
+            packet[~udp[rows], at + 12] = 0x50
+            packet[~udp[rows], at + 13] = 0x18
             out[rows, 16:] = packet
     return out
