@@ -67,7 +67,7 @@ _COMPLAINTS: Final = {
     "another_user": "an answer came under another user name",
     "wrong_digest": "an answer came whose digest is wrong",
     "outside_time_window": "an answer came that is too old",
-    "no_response": "a PDU came that is no Response",
+    "not_a_response": "a PDU came that is no Response",
     "another_context": "an answer came from another context",
     "another_request": "an answer came to another question",
     "engine_id": "the device names an engine id that can be none: 5 to 32 octets (RFC 3411 section 5)",
@@ -200,8 +200,9 @@ class V3Channel:
             # Agents drop what they cannot decrypt in silence (net-snmp does) but do answer who they are.
             self._silences += 1
             if self._silences >= (_SILENCES_OF_PROVEN if self._is_proven else _SILENCES):
+                context = f", or no context {self._user.context_name!r}" if self._user.context_name else ""
                 return DecryptionFailed(
-                    "the device answers discovery but no encrypted request: wrong privacy password or protocol"
+                    f"the device answers discovery but no encrypted request: wrong privacy password or protocol{context}"
                 )
         return None
 
@@ -261,8 +262,6 @@ class V3Channel:
         except BerError:
             return self._ignore("malformed", message.message_id)
         engine = self._engine_of(message.engine_id)
-        if self._auth is not None:
-            return self._ignore("security_level", message.message_id, waiting)
         if engine is None:
             return self._ignore("another_engine", message.message_id, waiting)
         if message.user_name != self._user_name:
@@ -273,7 +272,7 @@ class V3Channel:
         """RFC 3412 section 7.2 step 12: all that the request went with must come back."""
         reason = ""
         if scoped.tag != RESPONSE:
-            reason = "no_response"
+            reason = "not_a_response"
         elif message.flags & _LEVEL_FLAGS != self._level:
             reason = "security_level"
         elif (scoped.context_engine_id, scoped.context_name) != (engine.engine_id, self._context_name):
@@ -300,7 +299,7 @@ class V3Channel:
         now = self._monotonic()
         if counter != NOT_IN_TIME_WINDOWS:
             if not engine.admit(message.boots, message.time, now):
-                return self._ignore("outside_time_window", message.message_id)
+                return self._ignore("outside_time_window", message.message_id, waiting)
             return self._refuse(message.message_id, reported_error(counter, is_authenticated=True))
         waiting.steps += 1
         if waiting.steps > _STEPS:
