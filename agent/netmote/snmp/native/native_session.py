@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from netmote.clock import Clock
 from netmote.snmp.config import TargetConfig
@@ -37,8 +37,10 @@ from netmote.snmp.session import (
     SessionClosed,
     SnmpSession,
     UndecodableAnswer,
-    UnsupportedSecurityLevel,
 )
+
+if TYPE_CHECKING:
+    from netmote.snmp.native.v3_channels import V3Channels
 
 TEMPLATES: Final = 4_096  # requests kept built, of all devices; a few kB each at most
 RESEALS: Final = 4  # engine id, then time window, with room for one reboot
@@ -57,12 +59,14 @@ class NativeBackend:
         self._transports: dict[socket.AddressFamily, Transport] = {}
         self._sessions: set[NativeSession] = set()
         self._ignored: Counter[str] = Counter()  # of sessions that are closed
+        self._v3: V3Channels | None = None
+        self._importing = asyncio.Lock()
 
     async def open(self, target: TargetConfig, credentials: Credentials) -> SnmpSession:
         """A session with `target`; its name is resolved here, off the loop. Raises AddressUnknown, NetworkUnreachable (no socket),
         UnsupportedSecurityLevel.
         """
-        channel = self._channel(target, credentials)
+        channel = await self._channel(target, credentials)
         family, address = await _resolve(target)
         transport = self._transports.get(family)
         if transport is None:
@@ -83,10 +87,13 @@ class NativeBackend:
         self._sessions.add(session)
         return V1Session(session) if target.version == "1" else session
 
-    def _channel(self, target: TargetConfig, credentials: Credentials) -> Channel:
-        if isinstance(credentials, Community) and target.version != "3":
-            return CommunityChannel(target.version, credentials.name)
-        raise UnsupportedSecurityLevel("the native back end does not speak SNMPv3")
+    async def _channel(self, target: TargetConfig, credentials: Credentials) -> Channel:
+        if isinstance(credentials, Community):
+            return CommunityChannel("1" if target.version == "1" else "2c", credentials.name)
+        async with self._importing:
+            if self._v3 is None:
+                self._v3 = await asyncio.to_thread(_v3_channels, self._random, self._clock)
+        return await self._v3.open(credentials, device=target.name)
 
     def _forget(self, session: "NativeSession") -> None:
         self._sessions.discard(session)
@@ -257,3 +264,9 @@ async def _resolve(target: TargetConfig) -> tuple[socket.AddressFamily, Address]
     family, _, _, _, sockaddr = found[0]
     scope = sockaddr[3] if len(sockaddr) > 2 else 0
     return family, (str(sockaddr[0]), int(sockaddr[1]), int(scope))
+
+
+def _v3_channels(random: Random, clock: Clock) -> "V3Channels":
+    from netmote.snmp.native.v3_channels import V3Channels  # noqa: PLC0415 - cryptography, when it is needed
+
+    return V3Channels(random=random, monotonic=clock.monotonic)
