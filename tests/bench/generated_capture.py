@@ -38,6 +38,7 @@ def _flows(random: np.random.Generator, flows: int) -> dict[str, NDArray]:
         "server": random.integers(2**24, 0xDFFF_FFFF, flows).astype(">u4").view("u1").reshape(-1, 4),
         "port": random.integers(1024, 65_536, flows).astype(">u2").view("u1").reshape(-1, 2),
         "service": random.choice([443, 80, 22, 8080, 3306], flows).astype(">u2").view("u1").reshape(-1, 2),
+        "sequence": random.integers(0, 2**32, 2 * flows).astype("u4"),  # next one of each direction
     }
 
 
@@ -47,6 +48,7 @@ def _records(random: np.random.Generator, kinds: dict[str, NDArray], flow: NDArr
     out = np.zeros((count, 16 + _KEPT), "u1")
     payload = random.choice([0, 60, 500, 1400], count, p=[0.45, 0.15, 0.1, 0.3])
     back = random.random(count) < 0.5
+    sequence = _sequences(random, kinds["sequence"], 2 * flow + back, payload).astype(">u4").view("u1").reshape(-1, 4)
     six, tagged, udp = (kinds[name][flow] for name in ("six", "tagged", "udp"))
     transport = np.where(udp, 8, 20) + payload
     wire = 14 + 4 * tagged + np.where(six, 40, 20) + transport
@@ -85,7 +87,24 @@ def _records(random: np.random.Generator, kinds: dict[str, NDArray], flow: NDArr
                 np.where(direction, ports[0], ports[1]),
             )
             packet[udp[rows], at + 4 : at + 6] = transport[rows][udp[rows]].astype(">u2").view("u1").reshape(-1, 2)
+            packet[~udp[rows], at + 4 : at + 8] = sequence[rows[~udp[rows]]]
             packet[~udp[rows], at + 12] = 0x50
             packet[~udp[rows], at + 13] = 0x18
             out[rows, 16:] = packet
     return out
+
+
+def _sequences(random: np.random.Generator, following: NDArray, half: NDArray, payload: NDArray) -> NDArray:
+    """(n,) TCP sequence numbers: every direction goes on where it was, but one packet in 200 comes again. Advances `following`."""
+    order = np.argsort(half, kind="stable")
+    ordered, length = half[order], payload[order].astype("u4")
+    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    sent = np.cumsum(length, dtype="u4") - length
+    sent -= np.repeat(sent[first] - following[ordered[first]], np.diff(first, append=len(half)))
+    last = np.append(first[1:], len(half)) - 1
+    following[ordered[last]] = sent[last] + length[last]
+    comes_again = np.flatnonzero(random.random(len(half)) < 0.005)
+    sent[comes_again] -= length[comes_again]
+    sequence = np.empty(len(half), "u4")
+    sequence[order] = sent
+    return sequence
