@@ -1,8 +1,8 @@
 """A YAML document with the line of every key, and its check against a model: all problems at once."""
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,18 +37,25 @@ class Document:
     name: str
     data: Any
     lines: Mapping[Location, int]
+    files: Mapping[Location, str] = field(default_factory=dict)
+    """Where a node came from another file than `name` (a drop-in)."""
+
+    def file(self, location: Location) -> str:
+        """The file of the node, or of its nearest ancestor."""
+        return next((self.files[part] for part in _ancestry(location) if part in self.files), self.name)
 
     def line(self, location: Location) -> int | None:
         """Line of the node, or of its nearest ancestor that the document holds."""
-        for length in range(len(location), -1, -1):
-            found = self.lines.get(location[:length])
-            if found is not None:
-                return found
-        return None
+        return next((self.lines[part] for part in _ancestry(location) if part in self.lines), None)
 
     def problem(self, location: Location, message: str) -> Problem:
         """A problem at a node of this document."""
-        return Problem(self.name, self.line(location), key_text(location), message)
+        return Problem(self.file(location), self.line(location), key_text(location), message)
+
+
+def _ancestry(location: Location) -> Iterator[Location]:
+    """The location, and those above it up to the root."""
+    return (location[:length] for length in range(len(location), -1, -1))
 
 
 def key_text(location: Location) -> str:

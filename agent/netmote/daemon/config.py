@@ -8,7 +8,10 @@ from pydantic import Field, model_validator
 
 from netmote.analysis.config import AnalysisConfig
 from netmote.capture.config import CaptureConfig
-from netmote.config.document import check_document, load_document
+from netmote.config.document import check_document
+from netmote.config.drop_in import load_with_drop_ins
+from netmote.flow_export.eve.config import EveConfig
+from netmote.flow_export.ipfix.config import IpfixConfig
 from netmote.host.config import HostConfig
 from netmote.metering.config import MeteringConfig
 from netmote.sinks.journal.config import JournalConfig
@@ -19,6 +22,7 @@ from netmote.telemetry.config import LogConfig
 from netmote.web.config import WebConfig
 
 SinkConfig = Annotated[JournalConfig | WebhookConfig, Field(discriminator="type")]
+FlowExportConfig = Annotated[IpfixConfig | EveConfig, Field(discriminator="type")]
 
 
 class Config(AnalysisConfig):
@@ -48,6 +52,9 @@ class Config(AnalysisConfig):
     sinks: tuple[SinkConfig, ...] = (JournalConfig(type="journal"),)
     """Where alerts go. Each has a name of its own, under which the ledger remembers how far it got."""
 
+    flow_export: tuple[FlowExportConfig, ...] = ()
+    """Where flow records go, beside the store. Each has a name of its own. None: no flow leaves this machine."""
+
     web: WebConfig = WebConfig()
     """The status page and the metrics."""
 
@@ -62,6 +69,14 @@ class Config(AnalysisConfig):
             raise ValueError(f"sink names are unique; given twice: {', '.join(twice)}")
         return self
 
+    @model_validator(mode="after")
+    def _export_names(self) -> Self:
+        names = [export.name for export in self.flow_export]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"names of flow exporters are unique; given twice: {', '.join(twice)}")
+        return self
+
     @property
     def sensor_name(self) -> str:
         """The configured name, else the host name made fit for one."""
@@ -69,5 +84,5 @@ class Config(AnalysisConfig):
 
 
 def load_config(path: Path) -> Config:
-    """Read and check a document. Raises ConfigError with every problem and its line."""
-    return check_document(load_document(path), Config)
+    """Read and check a document and its drop-ins (`conf.d/*.yaml` beside it). Raises ConfigError with every problem and its line."""
+    return check_document(load_with_drop_ins(path), Config)
