@@ -93,6 +93,11 @@ def render(snapshot: "Snapshot") -> "list[RenderableType]":
         quarantined = f", {sink.quarantined_total} quarantined" if sink.quarantined_total else ""
         error = f": {sink.last_error}" if sink.last_error else ""
         parts.append(Text(f"sink      {sink.name} {sink.state}, {sink.delivered_total:,} delivered{waits}{quarantined}{error}"))
+    for export in snapshot.exports:
+        waits = f", {export.queued:,} wait" if export.queued else ""
+        lost = f", {sum(export.lost.values()):,} lost" if export.lost else ""
+        error = f": {export.last_error}" if export.last_error else ""
+        parts.append(Text(f"export    {export.name} {export.state}, {export.exported_total:,} flows left{waits}{lost}{error}"))
     store = snapshot.store
     left = "no limit in sight" if store.days_left is None else f"{store.days_left:.1f} days left"
     parts.append(

@@ -17,7 +17,10 @@ class Discards:
 
     def count(self, batches: tuple[Batch, ...], *, stage: str, reason: str, is_intentional: bool = False) -> None:
         """These batches went no further. Intentional: a policy of the configuration asked for it."""
-        records = sum(map(records_in, batches))
+        self.count_records(sum(map(records_in, batches)), stage=stage, reason=reason, is_intentional=is_intentional)
+
+    def count_records(self, records: int, *, stage: str, reason: str, is_intentional: bool = False) -> None:
+        """This many records went no further."""
         if records:
             self.totals[f"{stage}/{reason}"] += records
             intentional = "true" if is_intentional else "false"

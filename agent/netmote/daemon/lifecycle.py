@@ -1,7 +1,7 @@
 """The daemon's life: open downstream first, run, reload what changed, stop upstream first.
 
-start:  store ─ delivery ─ analysis ─ ingest ─ page and control socket ─ collectors ─ READY=1
-stop:   collectors ─ ingest drained ─ analysis to its checkpoint ─ delivery until the deadline ─ page ─ store
+start:  store ─ delivery and flow export ─ analysis ─ ingest ─ page and control socket ─ collectors ─ READY=1
+stop:   collectors ─ ingest drained ─ analysis to its checkpoint ─ delivery and flow export until the deadline ─ page ─ store
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from netmote.daemon.degradation import LevelWatch
 from netmote.daemon.deliver import Deliver
 from netmote.daemon.deliveries import Deliveries
 from netmote.daemon.discards import Discards
+from netmote.daemon.flow_exports import FlowExports
 from netmote.daemon.ingest import Ingest, Observed
 from netmote.daemon.learned import LearnedFile
 from netmote.daemon.memory import settle, trim
@@ -88,6 +89,15 @@ class Daemon:
         self.bundles: tuple[BundleStatus, ...] = ()
         self.deliveries = Deliveries(
             self.store, supervise=self._supervised, clock=clock, random=random, health=self.health, metrics=self.metrics
+        )
+        self.flow_exports = FlowExports(
+            state_dir=state_dir,
+            free_space_floor=config.store.free_space_floor,
+            supervise=self._supervised,
+            clock=clock,
+            health=self.health,
+            metrics=self.metrics,
+            discards=self.discards,
         )
         self.collectors = Collectors(
             sensor=self.sensor,
@@ -160,6 +170,7 @@ class Daemon:
 
     async def _start(self, group: asyncio.TaskGroup) -> None:
         await self.deliveries.apply(group, self.config.sinks, deadline=_DELIVER_SECONDS)
+        await self._apply_exports(self.config)
         self._start_leg("analysis", self._run_analysis, Level.COLLECT)
         self._start_leg("ingest", self.ingest.run, Level.LEDGER)
         for name, run in (
@@ -249,11 +260,18 @@ class Daemon:
             set_up_logging(new.log, on_held_back=self.metrics.log_lines_held_back_total.inc)
         if "sinks" in parts:
             await self.deliveries.apply(self._tasks, new.sinks, deadline=_DELIVER_SECONDS)
+        if "flow_export" in parts or "capture" in parts:
+            await self._apply_exports(new)
         if "web" in parts:
             await self._close_page()
             await self._open_page(new)
         # Captures are also looked at anew when nothing was written: permission or interfaces may have come.
         await self.collectors.apply(self._tasks, new, (*parts, "capture"))
+
+    async def _apply_exports(self, config: Config) -> None:
+        await self.flow_exports.apply(
+            self._tasks, config.flow_export, max_flows=config.metering.max_flows, deadline=_DELIVER_SECONDS
+        )
 
     async def _replace_analysis(self, assembled: Assembled, config: Config) -> None:
         old = self.analyse
@@ -281,7 +299,7 @@ class Daemon:
             await self.analyse.finish(_STOP_SECONDS)
         except Exception:
             log.exception("failed while stopping; the next start goes on from the checkpoint", extra={"component": "analysis"})
-        await self.deliveries.stop(deadline=_DELIVER_SECONDS)
+        await asyncio.gather(self.deliveries.stop(deadline=_DELIVER_SECONDS), self.flow_exports.stop(deadline=_DELIVER_SECONDS))
         await self._control.close()
         await self._close_page()
         await asyncio.gather(*(leg.stop(_STOP_SECONDS) for leg in self._legs.values()))
@@ -316,6 +334,7 @@ class Daemon:
 
     def _hand_on(self, observed: Observed) -> None:
         self.survey.note(observed.batches)
+        self.flow_exports.note(observed.batches)
         self.analyse.put(observed)
 
     def _committed(self, rows: list[Committed]) -> None:

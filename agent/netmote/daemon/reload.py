@@ -10,6 +10,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "host": ("host",),
     "analysis": ("windows", "scoring", "models", "alerts"),
     "sinks": ("sinks",),
+    "flow_export": ("flow_export",),
     "web": ("web",),
     "log": ("log",),
 }

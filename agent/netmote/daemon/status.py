@@ -113,6 +113,7 @@ class Survey:
             alerts=tuple(alert_summary(row.alert) for row in alerts),
             alerts_firing=self._firing,
             sinks=tuple(self._sinks()),
+            exports=daemon.flow_exports.status,
             store=self._store_status(),
             memory_rss_bytes=self._process.memory_info().rss,
         )
@@ -287,6 +288,7 @@ class Survey:
         for sink, outbox in self._outbox.items():
             metrics.outbox_entries.set(outbox.queued, sink=sink)
             metrics.outbox_oldest_age_seconds.set(outbox.oldest_age_seconds or 0.0, sink=sink)
+        daemon.flow_exports.set_gauges()
         for source, count in daemon.analyse.view.late_records.items():
             metrics.late_records_total.rise_to(count, source=source)
         learning = self._learning()

@@ -156,6 +156,12 @@ class Metrics:
             "delivery_duration_seconds", "One attempt, whatever its outcome.", "sink", buckets=_SLOW
         )
 
+        self.exported_flows_total = self._counter("exported_flows_total", "Flow records that left as IPFIX or EVE.", "exporter")
+        self.exported_bytes_total = self._counter(
+            "exported_bytes_total", "Bytes of the messages or lines they left in.", "exporter"
+        )
+        self.export_queue_flows = self._gauge("export_queue_flows", "Flow records that wait to leave.", "exporter")
+
     def _running(self) -> None:
         self.event_loop_lag_seconds = self._histogram("event_loop_lag_seconds", "Delay of the event loop, sampled.")
         self.event_loop_lag_max_seconds = self._gauge("event_loop_lag_max_seconds", "The longest of these since the start.")

@@ -124,6 +124,19 @@ class SinkStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportStatus:
+    """One way out for flow records and what waits for it."""
+
+    name: str
+    kind: str  # ipfix, eve
+    state: str  # ok, retrying, starting
+    queued: int = 0  # flows
+    exported_total: int = 0  # flows, since the start
+    lost: Mapping[str, int] = field(default_factory=dict)  # flows by reason, since the start
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StoreStatus:
     """The state directory."""
 
@@ -157,6 +170,7 @@ class Snapshot:
     alerts: tuple[AlertSummary, ...] = ()  # firing ones first, then the latest; bounded by the daemon
     alerts_firing: int = 0  # in all, also those not listed
     sinks: tuple[SinkStatus, ...] = ()
+    exports: tuple[ExportStatus, ...] = ()
     store: StoreStatus = StoreStatus()
     memory_rss_bytes: int | None = None
     snapshot_version: int = SNAPSHOT_VERSION

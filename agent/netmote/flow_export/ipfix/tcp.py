@@ -7,6 +7,7 @@ import ssl
 from pathlib import Path
 
 from netmote.errors import Retryable
+from netmote.flow_export.ipfix.transport import reason_of
 
 _CONNECT_SECONDS = 10.0
 # A collector that takes nothing for this long, or acknowledges nothing (tcp(7), TCP_USER_TIMEOUT), is gone.
@@ -45,7 +46,7 @@ class TcpTransport:
         except TimeoutError as error:
             raise Retryable(f"{self._where} has not answered within {_CONNECT_SECONDS:g} s") from error
         except OSError as error:  # ssl.SSLError is one
-            raise Retryable(f"{self._where}: {error.strerror or error}") from error
+            raise Retryable(f"{self._where}: {reason_of(error)}") from error
         made = self._writer.get_extra_info("socket")
         made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(_STALL_SECONDS * 1000))
@@ -67,7 +68,7 @@ class TcpTransport:
         except TimeoutError as error:
             raise Retryable(f"{self._where} has taken nothing for {_STALL_SECONDS:g} s") from error
         except OSError as error:
-            raise Retryable(f"{self._where}: {error.strerror or error}") from error
+            raise Retryable(f"{self._where}: {reason_of(error)}") from error
 
     async def close(self) -> None:
         """Close the connection; what the kernel has still goes out."""

@@ -1,5 +1,6 @@
 """How IPFIX messages travel: the protocol of transports."""
 
+import os
 from typing import Protocol
 
 
@@ -17,3 +18,10 @@ class Transport(Protocol):
     async def send(self, message: bytes, *, has_templates: bool) -> None: ...
 
     async def close(self) -> None: ...
+
+
+def reason_of(error: OSError) -> str:
+    """The system's word for an error; asyncio puts its own sentence in its place."""
+    if error.errno is not None and error.errno > 0 and isinstance(error, ConnectionError):
+        return os.strerror(error.errno)
+    return error.strerror or str(error) or type(error).__name__

@@ -5,6 +5,7 @@ import os
 import socket
 
 from netmote.errors import Retryable
+from netmote.flow_export.ipfix.transport import reason_of
 
 # Linux: <linux/in.h>, <linux/in6.h>. No "don't fragment": a message longer than the path's MTU is better in pieces than refused.
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_DONT = 10, 23, 0
@@ -31,7 +32,7 @@ class UdpTransport:
             family, kind, protocol, _, address = found[0]
             made = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
         except OSError as error:
-            raise Retryable(f"{self._host}: {error.strerror or error}") from error
+            raise Retryable(f"{self._host}: {reason_of(error)}") from error
         try:
             if family == socket.AF_INET6:
                 made.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_DONT)
@@ -71,4 +72,4 @@ class UdpTransport:
             made.close()
 
     def _refused(self, error: OSError) -> Retryable:
-        return Retryable(f"{self._host}:{self._port} (udp): {error.strerror or error}")
+        return Retryable(f"{self._host}:{self._port} (udp): {reason_of(error)}")
