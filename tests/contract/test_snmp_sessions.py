@@ -8,15 +8,15 @@ from random import Random
 from typing import NamedTuple
 
 import pytest
-from snmp_agent_process import AgentProcess
+from snmp_agent_process import AUTH_PASSWORD, PRIV_PASSWORD, USERS, AgentProcess
 from snmp_scripted import ScriptedDevice, ScriptedSession
 from snmp_simulator import Simulator
 
 from netmote.clock import SystemClock
 from netmote.snmp import mib
 from netmote.snmp.backends import Backends
-from netmote.snmp.config import TargetConfig
-from netmote.snmp.credentials import Community
+from netmote.snmp.config import TargetConfig, UsmConfig
+from netmote.snmp.credentials import Community, UsmUser
 from netmote.snmp.oid import decode_oid, encode_arcs
 from netmote.snmp.session import SessionClosed, SnmpSession
 from netmote.snmp.walk import walk_columns
@@ -56,6 +56,7 @@ class Way(NamedTuple):
     agent: str
     version: str = "2c"
     address: str = "127.0.0.1"
+    user: str = ""
 
 
 WAYS = {
@@ -66,10 +67,15 @@ WAYS = {
     "native v1 IPv6": Way("native", "agent", "1", "::1"),
     "native, snmpsim": Way("native", "simulator"),
     "native v1, snmpsim": Way("native", "simulator", "1"),
+    "native v3 authPriv": Way("native", "agent", "3", user="sha256"),
+    "native v3 authNoPriv": Way("native", "agent", "3", "::1", "sha384only"),
+    "native v3 noAuthNoPriv": Way("native", "agent", "3", user="nobody"),
     "auto": Way("auto", "agent"),
+    "auto v3": Way("auto", "agent", "3", user="sha512"),
     "pysnmp": Way("pysnmp", "agent"),
     "pysnmp IPv6": Way("pysnmp", "agent", address="::1"),
     "pysnmp, snmpsim": Way("pysnmp", "simulator"),
+    "pysnmp v3": Way("pysnmp", "agent", "3", user="sha256"),
 }
 
 
@@ -91,9 +97,23 @@ async def session(request: pytest.FixtureRequest) -> AsyncIterator[SnmpSession]:
         return
     agent = request.getfixturevalue(way.agent)
     backend = Backends(clock=SystemClock(), random=Random(1))
-    target = TargetConfig(name="d", address=way.address, port=agent.port, version=way.version, backend=way.backend, timeout=5.0)
-    yield await backend.open(target, Community(RECORDING if way.agent == "simulator" else "public"))
+    credentials = _user(way.user) if way.user else Community(RECORDING if way.agent == "simulator" else "public")
+    target = TargetConfig(
+        name="d",
+        address=way.address,
+        port=agent.port,
+        version=way.version,
+        backend=way.backend,
+        timeout=5.0,
+        user=UsmConfig(security_name=way.user, auth_protocol="none", priv_protocol="none") if way.user else None,
+    )
+    yield await backend.open(target, credentials)
     await backend.close()
+
+
+def _user(name: str) -> UsmUser:
+    auth, priv = USERS[name]
+    return UsmUser(name, auth, priv, AUTH_PASSWORD if auth != "none" else None, PRIV_PASSWORD if priv != "none" else None)
 
 
 async def test_get_answers_in_the_order_asked(session: SnmpSession) -> None:
