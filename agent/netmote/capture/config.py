@@ -1,11 +1,13 @@
 """Configuration of packet capture."""
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from netmote.capture.bpf_compiler import FilterError, compile_filter
 from netmote.config.section import ByteSize, Duration, Section
+from netmote.errors import Unavailable
 
 _LEAST_EVIDENCE = 100_000
 
@@ -16,6 +18,15 @@ def _off_or_enough(count: Any) -> Any:
     return count
 
 
+def _compilable(expression: str) -> str:
+    if expression:
+        try:
+            compile_filter(expression)
+        except (FilterError, Unavailable) as error:
+            raise ValueError(str(error)) from error
+    return expression
+
+
 class CaptureConfig(Section):
     """Which interfaces are metered, and with how much memory."""
 
@@ -24,6 +35,14 @@ class CaptureConfig(Section):
 
     ring_size: ByteSize = Field(default=8 * 10**6, ge=2**18, le=2**30)
     """Memory of the packet ring of each interface, shared with the kernel; rounded up to whole blocks."""
+
+    ring: Literal["auto", "v3", "v2"] = "auto"
+    """How the kernel lays packets out in the ring: TPACKET_V3, or TPACKET_V2, which costs the kernel more and holds fewer. `auto` takes
+    v3, and v2 where this kernel refuses it."""
+
+    filter: Annotated[str, AfterValidator(_compilable)] = ""
+    """Only packets that this expression wants, as tcpdump takes it (pcap-filter(7)), such as "not port 22"; the others are dropped in the
+    kernel and counted nowhere. Empty: all. Needs libpcap. `vlan`, directions and names of hosts are refused; addresses are not."""
 
     workers: int = Field(default=1, ge=1, le=8)
     """Processes that read and meter each interface, for more packets than one core takes. They share its packets by pairs of addresses,

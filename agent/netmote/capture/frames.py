@@ -1,6 +1,7 @@
 """Where frames lie in memory: the seam between what reads frames (a ring, a file) and what decodes them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,15 @@ class Frames:
 
     def __len__(self) -> int:
         return len(self.offset)
+
+    def at(self, rows: NDArray[np.integer]) -> "Frames":
+        """Those at these positions, in the same buffer."""
+        columns: dict[str, Any] = {
+            each.name: None if (column := getattr(self, each.name)) is None else column[rows]
+            for each in fields(self)
+            if each.name not in ("buffer", "link_type")
+        }
+        return replace(self, **columns)
 
 
 def rows_at(buffer: NDArray[np.uint8], offset: NDArray[np.int64], width: int) -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from netmote.capture.frames import Frames, rows_at
 from netmote.capture.headers import decode
+from netmote.capture.packet_filter import PacketFilter
 from netmote.capture.packets import PacketColumns, Undecodable
 from netmote.capture.read_ahead import ReadAhead
 
@@ -30,8 +31,8 @@ def byte_order(magic: bytes) -> str | None:
     return None
 
 
-def read_pcap(ahead: ReadAhead, order: str) -> Iterator[PacketColumns]:
-    """Blocks of at most 65,536 packets. A damaged or cut record ends the file and is counted under its reason."""
+def read_pcap(ahead: ReadAhead, order: str, packet_filter: PacketFilter | None = None) -> Iterator[PacketColumns]:
+    """Blocks of at most 65,536 packets, with a filter of those it wants. A damaged or cut record ends the file and is counted under its reason."""
     if ahead.end < FILE_HEADER:
         ahead.fill(at_least=FILE_HEADER)
     if ahead.end < FILE_HEADER:
@@ -49,7 +50,7 @@ def read_pcap(ahead: ReadAhead, order: str) -> Iterator[PacketColumns]:
                 break
             frames = layout.frames(ahead.buffer, part)
             latest = int(frames.timestamp_ns[-1])
-            yield decode(frames, "")
+            yield decode(frames if packet_filter is None else packet_filter.wanted(frames), "")
         if is_damaged:
             yield PacketColumns.undecoded("", latest, Undecodable.BAD_RECORD)
             return

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
+from netmote.capture.packet_filter import PacketFilter
 from netmote.capture.packets import PacketColumns, Undecodable
 from netmote.capture.pcap_classic import LONGEST_PACKET, byte_order, read_pcap
 from netmote.capture.pcapng_reader import LONGEST_BLOCK, PcapngReader
@@ -32,13 +33,14 @@ class CaptureFile:
 
     Blocks are of one interface each (`PacketColumns.interface`: the name the file gives, empty where it gives none), at most 65,536
     packets, in order within an interface; interfaces of a pcapng file come side by side, so each needs a meter of its own. Memory
-    is bounded by `chunk_bytes` and the longest record.
+    is bounded by `chunk_bytes` and the longest record. `packet_filter` leaves out what it does not want; iterating then raises its errors.
     """
 
-    def __init__(self, path: str | Path, *, chunk_bytes: int = CHUNK_BYTES) -> None:
+    def __init__(self, path: str | Path, *, chunk_bytes: int = CHUNK_BYTES, packet_filter: PacketFilter | None = None) -> None:
         self.name = "standard input" if str(path) == "-" else str(path)
         self._path = str(path)
         self._chunk_bytes = chunk_bytes
+        self._filter = packet_filter
         self._stream: io.RawIOBase | io.BufferedIOBase | None = None
         self._blocks: Iterator[PacketColumns] = iter(())
         self.interfaces: list[str] = []
@@ -85,16 +87,20 @@ class CaptureFile:
             head = _first_bytes(stream, 4)
         order = byte_order(head) if len(head) == 4 else None
         if order is not None:
-            return read_pcap(ReadAhead(stream, longest=LONGEST_PACKET + 24, chunk=self._chunk_bytes, head=head), order)
+            return read_pcap(
+                ReadAhead(stream, longest=LONGEST_PACKET + 24, chunk=self._chunk_bytes, head=head), order, self._filter
+            )
         if head == _PCAPNG:
-            return iter(PcapngReader(ReadAhead(stream, longest=LONGEST_BLOCK, chunk=self._chunk_bytes, head=head)))
+            return iter(PcapngReader(ReadAhead(stream, longest=LONGEST_BLOCK, chunk=self._chunk_bytes, head=head), self._filter))
         begin = f"it begins with {head.hex(' ')}" if head else "it is empty"
         raise UnreadableCapture(f"{self.name}: no capture file: {begin}, which is neither pcap nor pcapng")
 
 
-def read_capture(path: str | Path, *, chunk_bytes: int = CHUNK_BYTES) -> Iterator[PacketColumns]:
+def read_capture(
+    path: str | Path, *, chunk_bytes: int = CHUNK_BYTES, packet_filter: PacketFilter | None = None
+) -> Iterator[PacketColumns]:
     """Yield the blocks of a capture file, as `CaptureFile` gives them. Raises UnreadableCapture before the first one."""
-    with CaptureFile(path, chunk_bytes=chunk_bytes) as blocks:
+    with CaptureFile(path, chunk_bytes=chunk_bytes, packet_filter=packet_filter) as blocks:
         yield from blocks
 
 

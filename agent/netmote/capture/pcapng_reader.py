@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from netmote.capture.frames import Frames, rows_at
 from netmote.capture.headers import decode
+from netmote.capture.packet_filter import PacketFilter
 from netmote.capture.packets import PacketColumns, Undecodable
 from netmote.capture.pcap_classic import BLOCK_PACKETS
 from netmote.capture.read_ahead import ReadAhead
@@ -45,10 +46,11 @@ class _Interface:
 
 
 class PcapngReader:
-    """Walks the blocks of one stream. Use once, by iterating."""
+    """Walks the blocks of one stream. Use once, by iterating; with a filter, packets it does not want are left out."""
 
-    def __init__(self, ahead: ReadAhead) -> None:
+    def __init__(self, ahead: ReadAhead, packet_filter: PacketFilter | None = None) -> None:
         self._ahead = ahead
+        self._filter = packet_filter
         self._order = "<"
         self._interfaces: list[_Interface] = []
         self._pending: list[NDArray[np.int64]] = []  # offsets of packet blocks not yet handed on
@@ -230,26 +232,17 @@ class PcapngReader:
         frames = self._frames(offset, number)
         present = _distinct(number)
         if len(present) == 1:
-            yield decode(frames, self._interfaces[present[0]].name)
+            yield self._decoded(frames, self._interfaces[present[0]].name)
             return
         second = np.maximum.accumulate(frames.timestamp_ns // 1_000_000_000)
         for part in np.split(np.arange(len(offset)), np.flatnonzero(second[1:] != second[:-1]) + 1):
             for which in np.unique(number[part]).tolist():
                 interface = self._interfaces[which]
                 chosen = part[number[part] == which]
-                yield decode(
-                    replace(
-                        frames,
-                        offset=frames.offset[chosen],
-                        captured=frames.captured[chosen],
-                        wire_length=frames.wire_length[chosen],
-                        timestamp_ns=frames.timestamp_ns[chosen],
-                        link_type=interface.link_type,
-                        segment_size=None if frames.segment_size is None else frames.segment_size[chosen],
-                        segment_protocol=None if frames.segment_protocol is None else frames.segment_protocol[chosen],
-                    ),
-                    interface.name,
-                )
+                yield self._decoded(replace(frames.at(chosen), link_type=interface.link_type), interface.name)
+
+    def _decoded(self, frames: Frames, name: str) -> PacketColumns:
+        return decode(frames if self._filter is None else self._filter.wanted(frames), name)
 
     def _frames(self, offset: NDArray[np.int64], number: NDArray[np.int64]) -> Frames:
         """Where the packets of these blocks lie, with the link type of the first."""

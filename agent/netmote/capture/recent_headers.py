@@ -136,23 +136,7 @@ class KeptHeaders:
 
     def at(self, rows: NDArray[np.integer]) -> "KeptHeaders":
         """Those at these positions."""
-        frames = self.frames
-        return KeptHeaders(
-            Frames(
-                frames.buffer,
-                frames.offset[rows],
-                captured=frames.captured[rows],
-                wire_length=frames.wire_length[rows],
-                timestamp_ns=frames.timestamp_ns[rows],
-                link_type=frames.link_type,
-                is_tagged=None if frames.is_tagged is None else frames.is_tagged[rows],
-                tag_control=None if frames.tag_control is None else frames.tag_control[rows],
-                tag_protocol=None if frames.tag_protocol is None else frames.tag_protocol[rows],
-                segment_size=None if frames.segment_size is None else frames.segment_size[rows],
-                segment_protocol=None if frames.segment_protocol is None else frames.segment_protocol[rows],
-            ),
-            self.stands_for[rows],
-        )
+        return KeptHeaders(self.frames.at(rows), self.stands_for[rows])
 
 
 class HeaderFollowers:

@@ -20,15 +20,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from netmote.capture.bpf_compiler import FilterError
 from netmote.capture.fanout import NOTHING, FanoutGroup
 from netmote.capture.frames import LINKTYPE_ETHERNET, LINKTYPE_RAW, Frames, rows_at
 from netmote.capture.headers import decode
+from netmote.capture.packet_filter import PacketFilter
 from netmote.capture.packets import PacketColumns
 from netmote.capture.pcapng_writer import PcapngWriter
 from netmote.capture.ring_layout import SOL_PACKET, VERSION, RingLayout
 from netmote.capture.ring_v2 import FrameRing
 from netmote.capture.ring_v3 import BlockRing
-from netmote.capture.snap_filter import attach, snap_program
+from netmote.capture.snap_filter import attach, behind_filter, snap_program
 from netmote.capture.virtio_header import with_segments
 from netmote.errors import Unavailable
 
@@ -72,6 +74,8 @@ class Ring:
     `ring_size` bytes are shared with the kernel, rounded up to whole blocks. `version` is `v3`, `v2` or `auto`. On loopback every
     packet passes twice; only its arrival is read. With `tee`, frames are also written to a capture file, in the order they are decoded.
 
+    `packet_filter` has the kernel drop what it does not want, which nothing counts.
+
     With `fanout` the ring takes its share of the interface's packets, from `begin` on: call that once all of the group are open.
     `adopted` is the socket of such a ring (`detach`), whose reader is gone: what waits in it is read first.
 
@@ -88,6 +92,7 @@ class Ring:
         fanout: FanoutGroup | None = None,
         adopted: socket.socket | None = None,
         version: str = "auto",
+        packet_filter: PacketFilter | None = None,
         layouts: Layouts = LAYOUTS,
     ) -> None:
         self.interface = interface
@@ -95,6 +100,7 @@ class Ring:
         """By the kernel since opening, because the ring was full."""
         self.tee = tee
         """Where frames are also written, in the order they are decoded; may be set once the link type is known. The caller closes it."""
+        self._filter = packet_filter
         self._layout: RingLayout | None = None
         self._socket = packet_socket(f"capturing on {interface}") if adopted is None else adopted
         try:
@@ -140,7 +146,13 @@ class Ring:
         return 14 if self.link_type == LINKTYPE_ETHERNET else 0
 
     def _program(self) -> bytes:
-        return snap_program(link_header=self._link_header)
+        snap = snap_program(link_header=self._link_header)
+        if self._filter is None:
+            return snap
+        try:
+            return behind_filter(self._filter.program(self.link_type), snap)
+        except (FilterError, ValueError) as error:
+            raise Unavailable(f"{self.interface} cannot be captured: capture.filter: {error}") from error
 
     def begin(self) -> None:
         """Let packets in, where the ring is one of a group."""

@@ -1,4 +1,4 @@
-"""The classic BPF program that tells the kernel how many bytes of each packet to keep. It drops nothing.
+"""The classic BPF program that tells the kernel how many bytes of each packet to keep. By itself it drops nothing.
 
 Plain packets keep `PLAIN` bytes, so that every ring record has one size; packets whose headers go on (IPv4 options, IPv6 extension
 headers, VLAN tags inside the frame, SNAP), DNS messages and IPv6 neighbour discovery keep `LONG`. A flat length would cut extension headers and merge flows.
@@ -8,11 +8,15 @@ import ctypes
 import socket
 import struct
 
+from netmote.capture.bpf_compiler import INSTRUCTION
+
 PLAIN_BYTES = 68  # 14 Ethernet + 40 IPv6 + 14 TCP up to its control bits: see `ring_layout` on the record size
 LONG_BYTES = 366  # 14 Ethernet + 8 tags + 60 IPv4 + 8 UDP + 12 DNS + 255 name, and a little
 SO_ATTACH_FILTER = 26  # asm-generic/socket.h
 # Opcodes of linux/filter.h: load word length, half word and byte; jump if equal, greater or equal, any bit set; return.
 _LD_LEN, _LD_H, _LD_B, _JEQ, _JGE, _JSET, _RET = 0x80, 0x28, 0x30, 0x15, 0x35, 0x45, 0x06
+_JA = 0x05
+_MOST_INSTRUCTIONS = 4096  # BPF_MAXINSNS
 _TCP, _UDP, _ICMPV6, _SCTP, _DNS = 6, 17, 58, 132, 53
 _SOLICITATION, _ADVERTISEMENT = 135, 136  # ICMPv6 types of neighbour discovery (RFC 4861)
 
@@ -40,7 +44,7 @@ class _Program:
         lines = []
         for number, (opcode, value, then, otherwise) in enumerate(self._code):
             to = [0 if name is None else self._labels[name] - number - 1 for name in (then, otherwise)]
-            lines.append(struct.pack("HBBI", opcode, to[0], to[1], value))
+            lines.append(INSTRUCTION.pack(opcode, to[0], to[1], value))
         return b"".join(lines)
 
 
@@ -91,6 +95,26 @@ def _look_for_dns(program: _Program, transport: int) -> None:
     program.jump(_JEQ, _DNS, then="long")
     program.load(_LD_H, transport + 2)
     program.jump(_JEQ, _DNS, then="long", otherwise="plain")
+
+
+def behind_filter(wanted: bytes, snap: bytes) -> bytes:
+    """One program of two: where `wanted` (a `PacketFilter`'s) keeps a packet, `snap` goes on; where it drops one, that is all.
+
+    Raises ValueError when together they are more than the kernel takes.
+    """
+    count = (len(wanted) + len(snap)) // INSTRUCTION.size
+    if count > _MOST_INSTRUCTIONS:
+        raise ValueError(f"the filter has {count} instructions with our own; the kernel takes {_MOST_INSTRUCTIONS}")
+    lines = list(INSTRUCTION.iter_unpack(wanted))
+    out = b""
+    for number, (opcode, then, otherwise, value) in enumerate(lines):
+        if opcode & 0x07 == _RET and (opcode != _RET or value):
+            if opcode != _RET:
+                raise ValueError("the filter returns what it has calculated, which it should not")
+            out += INSTRUCTION.pack(_JA, 0, 0, len(lines) - number - 1)  # of the same size, so every other jump stays right
+        else:
+            out += INSTRUCTION.pack(opcode, then, otherwise, value)
+    return out + snap
 
 
 def attach(packet_socket: socket.socket, program: bytes) -> None:
