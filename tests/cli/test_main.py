@@ -25,11 +25,14 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     """Each command loads and its help, or that of each of its subcommands, shows an example."""
     result = runner.invoke(app, [command, "--help"])
     assert result.exit_code == 0, result.output
-    if command in ("alerts", "models"):
-        for sub in {"alerts": ("list", "show", "evidence", "silence", "unsilence", "silences"), "models": ("list", "show")}[
-            command
-        ]:
-            assert f"Example: netmote {command} {sub}" in runner.invoke(app, [command, sub, "--help"]).output
+    subcommands = {
+        "alerts": ("list", "show", "evidence", "silence", "unsilence", "silences"),
+        "models": ("list", "show"),
+        "service": ("unit", "install"),
+    }.get(command)
+    if subcommands:
+        for each in subcommands:
+            assert f"Example: netmote {command} {each}" in runner.invoke(app, [command, each, "--help"]).output
     else:
         assert f"Example: netmote {command}" in result.output
 

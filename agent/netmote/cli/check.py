@@ -9,7 +9,7 @@ from netmote.cli.options import JsonOption
 
 
 def check(
-    file: Annotated[Path, typer.Argument(help="Configuration file.")],
+    file: Annotated[Path, typer.Argument(envvar="NETMOTE_CONFIG", help="Configuration file.")],
     json_lines: JsonOption = False,
 ) -> None:
     """Check a configuration and the rules it names: all problems at once, each with file, line and key.

@@ -70,6 +70,12 @@ def _models() -> typer.Typer:
     return app
 
 
+def _service() -> typer.Typer:
+    from netmote.cli.service import app
+
+    return app
+
+
 COMMANDS: dict[str, tuple[Callable[[], Command | typer.Typer], str]] = {
     "run": (_run, "Run the daemon in the foreground."),
     "check": (_check, "Check a configuration without opening a socket."),
@@ -80,6 +86,7 @@ COMMANDS: dict[str, tuple[Callable[[], Command | typer.Typer], str]] = {
     "alerts": (_alerts, "List, explain and silence alerts."),
     "export": (_export, "Export recorded telemetry."),
     "models": (_models, "Show model bundles."),
+    "service": (_service, "Print or install the systemd unit."),
 }
 
 

@@ -5,10 +5,18 @@ from pathlib import Path
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
+# Where each kind lies in a checkout.
+_IN_CHECKOUT = {
+    "rules": "config/rules",
+    "models": "models",
+    "netmote.yaml": "config/netmote.yaml",
+    "netmote.service": "systemd/netmote.service",
+}
+
+
 def builtin_path(kind: str) -> Path:
-    """Directory of the shipped `rules` or `models`: package data when installed, the checkout's own folders in a checkout."""
+    """The shipped `rules` or `models` (directories), `netmote.yaml` or `netmote.service` (files): package data when installed, the
+    checkout's own in a checkout.
+    """
     installed = _PACKAGE / "builtin" / kind
-    if installed.is_dir():
-        return installed
-    checkout = _PACKAGE.parent.parent
-    return checkout / ("config/rules" if kind == "rules" else kind)
+    return installed if installed.exists() else _PACKAGE.parent.parent / _IN_CHECKOUT[kind]
