@@ -18,6 +18,7 @@ from netmote.snmp.session import (
     DecryptionFailed,
     NotInTimeWindow,
     RequestTimedOut,
+    UndecodableAnswer,
     UnknownContext,
     UnknownUser,
     UnreadableAnswer,
@@ -104,7 +105,8 @@ MATRIX = [
     Row("plaintext noAuth reply to authPriv request", becomes(response_flags=0), UnreadableAnswer, 1, UnreadableAnswer, ignored="security_level"),
     Row("authNoPriv reply to authPriv request", becomes(response_flags=1), UnreadableAnswer, 1, UnreadableAnswer, ignored="security_level"),
     Row("reply from another context engine", becomes(speaks_as=b"\x80\0\0\0\x04other"), UnreadableAnswer, 1, UnreadableAnswer, ignored="another_context"),
-    Row("silence", becomes(tamper=lambda _: b""), RequestTimedOut, 1, RequestTimedOut, ignored="malformed"),
+    Row("a message that is none", becomes(tamper=lambda m: m.replace(b"\2\1\3\4", b"\2\1\2\4", 1)), UndecodableAnswer, 1, UndecodableAnswer, ignored="malformed"),
+    Row("octets that are nothing", becomes(tamper=lambda _: b""), RequestTimedOut, 1, RequestTimedOut, ignored="malformed"),
 ]  # fmt: skip
 
 
@@ -576,7 +578,7 @@ def test_request_templates_are_bounded() -> None:
     for names in range(300):
         request = build_request(GET_REQUEST, [b"\x2b\x06\x01"] * names)
         assert polled.channel.seal(request.pdu(0x0600_0000), 0x0600_0000)
-    assert len(polled.channel._shapes) <= 64
+    assert len(polled.channel._sealer._shapes) <= 64
     assert polled.poll() == VALUE
 
 

@@ -18,39 +18,37 @@ What is believed, in falling order:
   if none came. So forged reports cannot stop a device that answers.
 
 Everything else is ignored and counted. Nothing is believed below the asked level: not for a report, not during discovery.
-Refuses sockets, deadlines and what a PDU asks for.
+Refuses sockets, deadlines, what a PDU asks for, and how a request is written (`usm.sealer`).
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from netmote.errors import NetmoteError
 from netmote.snmp.credentials import UsmUser
-from netmote.snmp.native.ber import SEQUENCE, BerError, element, enter, integer
+from netmote.snmp.native.ber import SEQUENCE, BerError, enter
 from netmote.snmp.native.channel import Opened, Verdict
-from netmote.snmp.native.pdu import GET_REQUEST, REPORT, RESPONSE, read_request_id, read_response
+from netmote.snmp.native.envelope import message_id_of
+from netmote.snmp.native.pdu import REPORT, RESPONSE, read_request_id, read_response
 from netmote.snmp.native.usm.engine import AuthoritativeEngine, Resync, is_engine_id
 from netmote.snmp.native.usm.keys import KeyRing, protocols
 from netmote.snmp.native.usm.message import (
     AUTH_FLAG,
     PRIV_FLAG,
-    REPORTABLE_FLAG,
-    MessageTemplate,
     ScopedPdu,
     V3Message,
-    octets_of,
     read_message,
     read_scoped_pdu,
 )
-from netmote.snmp.native.usm.privacy import SALT_OCTETS, SaltCounter, Undecipherable
+from netmote.snmp.native.usm.privacy import SaltCounter, Undecipherable
 from netmote.snmp.native.usm.reports import NOT_IN_TIME_WINDOWS, UNKNOWN_ENGINE_IDS, reported_error
-from netmote.snmp.session import DecryptionFailed, NotInTimeWindow, UnreadableAnswer
+from netmote.snmp.native.usm.sealer import Sealer
+from netmote.snmp.session import DecryptionFailed, NotInTimeWindow, UndecodableAnswer, UnreadableAnswer
 
 _LEVEL_FLAGS: Final = AUTH_FLAG | PRIV_FLAG
 _MOST_WAITING = 1_024  # exchanges in flight and cancelled ones; the oldest is forgotten, long after its deadline
-_MOST_SHAPES = 64  # request templates
 _STEPS = 4  # reports one exchange is sealed again for: engine id, clock, and once more for a device that restarts meanwhile
 # Exchanges in a row where discovery was answered and the encrypted request not, before that is called a wrong privacy password.
 _SILENCES = 2
@@ -84,11 +82,6 @@ class _Waiting:
     complaint: NetmoteError | None = None  # what was heard and is not proven
 
 
-class _Shape(NamedTuple):
-    template: MessageTemplate
-    scope: bytes  # what precedes the PDU in its ScopedPDU
-
-
 class V3Channel:
     """SNMPv3 with one device under one user and one context. Implements Channel."""
 
@@ -107,17 +100,16 @@ class V3Channel:
         UnsupportedSecurityLevel when protocols or passwords cannot be used.
         """
         keys.prepare(user)
-        self._user, self._keys, self._salts, self._monotonic, self._notice = user, keys, salts, monotonic, notice
+        self._user, self._keys, self._monotonic, self._notice = user, keys, monotonic, notice
         self._auth, priv = protocols(user)
         self._level = (AUTH_FLAG if self._auth else 0) | (PRIV_FLAG if priv else 0)
         self._user_name, self._context_name = user.security_name.encode(), user.context_name.encode()
-        self._block = 8 if user.priv_protocol == "des" else 1
+        self._sealer = Sealer(self._user_name, self._context_name, auth=self._auth, priv=priv, salts=salts)
         self._engine: AuthoritativeEngine | None = None  # has answered
         self._candidate: AuthoritativeEngine | None = None  # has only been named
         self._is_doubted = False  # silence: ask who is there before the next request
         self._silences = 0
         self._waiting: dict[int, _Waiting] = {}
-        self._shapes: dict[tuple[bytes, int, int, int, int], _Shape] = {}
         self._ignored: Counter[str] = Counter()
         self._learnt: Counter[str] = Counter()
 
@@ -142,45 +134,19 @@ class V3Channel:
         if engine is None or self._is_doubted:
             return None
         self._wait(message_id).request_id = read_request_id(pdu, 0, len(pdu))
-        boots, time = 0, 0  # without authentication (RFC 3414 section 3.1 step 6)
-        if self._auth is not None:
-            boots, time = engine.boots, engine.time_at(self._monotonic())
-        shape_key = (engine.engine_id, boots, octets_of(time), octets_of(message_id), len(pdu))
-        template, scope = self._shapes.get(shape_key) or self._shape(*shape_key)
-        data, salt = scope + pdu, b""
-        if engine.keys.privacy is not None:
-            salt = self._salts.salt()
-            data = engine.keys.privacy.encrypt(data, boots, time, salt)
-        octets, digest_at = template.fill(message_id, time, salt, data)
-        if self._auth is None:
-            return octets
-        digest = self._auth.mac(engine.keys.auth, octets)
-        return b"".join((octets[:digest_at], digest, octets[digest_at + len(digest) :]))
+        return self._sealer.request(engine, pdu, message_id, self._monotonic())
 
     def probe(self, message_id: int) -> bytes:
-        """A discovery message: no engine, no user, no names (RFC 3414 section 4)."""
+        """A discovery message (RFC 3414 section 4)."""
         self._wait(message_id).request_id = None
-        pdu = element(GET_REQUEST, integer(message_id) + integer(0) * 2 + element(SEQUENCE, b""))
-        scope = _scope(b"", b"", len(pdu))
-        template = MessageTemplate(
-            id_octets=octets_of(message_id),
-            flags=REPORTABLE_FLAG,
-            engine_id=b"",
-            boots=0,
-            time_octets=1,
-            user_name=b"",
-            digest_length=0,
-            salt_length=0,
-            data_length=len(scope) + len(pdu),
-        )
-        return template.fill(message_id, 0, b"", scope + pdu)[0]
+        return self._sealer.probe(message_id)
 
     def open(self, datagram: bytes) -> Opened:
         """Check and unwrap what came."""
         try:
             message = read_message(datagram)
-        except BerError:
-            return self._ignore("malformed")
+        except BerError as error:
+            return self._unreadable(datagram, error)
         waiting = self._waiting.get(message.message_id)
         if waiting is None:  # late, twice, or made up
             return self._ignore("unasked", message.message_id)
@@ -231,7 +197,7 @@ class V3Channel:
         if message.flags & PRIV_FLAG:
             error: NetmoteError = DecryptionFailed("the device's own answer cannot be decrypted: other privacy keys or protocol")
         else:
-            error = UnreadableAnswer("the device's own answer holds no PDU")
+            error = UndecodableAnswer("the device's own answer holds no PDU")
         return self._refuse(message.message_id, error)
 
     def _objection(self, message: V3Message, waiting: _Waiting, engine: AuthoritativeEngine) -> str:
@@ -259,8 +225,8 @@ class V3Channel:
             scoped = read_scoped_pdu(message.octets, message.data_start, message.data_end)
             if scoped.tag == REPORT:
                 return self._unproven_report(_counter(scoped), message, waiting)
-        except BerError:
-            return self._ignore("malformed", message.message_id)
+        except BerError as error:
+            return self._unreadable(message.octets, error)
         engine = self._engine_of(message.engine_id)
         if engine is None:
             return self._ignore("another_engine", message.message_id, waiting)
@@ -293,7 +259,7 @@ class V3Channel:
             if self._engine is not None:
                 self._learn("engine_replaced")
             self._engine = engine
-            self._shapes.clear()
+            self._sealer.forget_shapes()
 
     def _verified_report(self, counter: bytes, message: V3Message, waiting: _Waiting, engine: AuthoritativeEngine) -> Opened:
         now = self._monotonic()
@@ -358,25 +324,6 @@ class V3Channel:
             waiting = self._waiting[message_id] = _Waiting()
         return waiting
 
-    def _shape(self, engine_id: bytes, boots: int, time_octets: int, id_octets: int, pdu_length: int) -> _Shape:
-        if len(self._shapes) >= _MOST_SHAPES:
-            self._shapes.clear()
-        scope = _scope(engine_id, self._context_name, pdu_length)
-        data_length = len(scope) + pdu_length
-        template = MessageTemplate(
-            id_octets=id_octets,
-            flags=self._level | REPORTABLE_FLAG,
-            engine_id=engine_id,
-            boots=boots,
-            time_octets=time_octets,
-            user_name=self._user_name,
-            digest_length=0 if self._auth is None else self._auth.mac_length,
-            salt_length=SALT_OCTETS if self._level & PRIV_FLAG else 0,
-            data_length=data_length + -data_length % self._block,
-        )
-        shape = self._shapes[engine_id, boots, time_octets, id_octets, pdu_length] = _Shape(template, scope)
-        return shape
-
     def _refuse(self, message_id: int, error: NetmoteError) -> Opened:
         del self._waiting[message_id]
         return Opened(Verdict.REFUSED, message_id, b"", error)
@@ -388,17 +335,21 @@ class V3Channel:
             waiting.complaint = UnreadableAnswer(_COMPLAINTS[reason])
         return Opened(Verdict.IGNORED, message_id, b"")
 
+    def _unreadable(self, datagram: bytes, error: BerError) -> Opened:
+        """Not a message; if it names an exchange that waits, the device may write what only another decoder reads."""
+        try:
+            message_id = message_id_of(datagram)
+        except BerError:
+            message_id = -1
+        waiting = self._waiting.get(message_id)
+        if waiting is not None and waiting.complaint is None:
+            waiting.complaint = UndecodableAnswer(f"a message came that cannot be decoded: {error}")
+        return self._ignore("malformed", message_id)
+
     def _learn(self, what: str) -> None:
         self._learnt[what] += 1
         if self._learnt[what] == 1 and what in _NOTICES:
             self._notice(_NOTICES[what])
-
-
-def _scope(engine_id: bytes, context_name: bytes, pdu_length: int) -> bytes:
-    """What precedes a PDU in its ScopedPDU (RFC 3412 section 6.8)."""
-    context = element(0x04, engine_id) + element(0x04, context_name)
-    whole = element(SEQUENCE, context + bytes(pdu_length))
-    return whole[: len(whole) - pdu_length]
 
 
 def _request_id(pdu: bytes) -> int:

@@ -91,13 +91,15 @@ class PrivProtocol:
     """Octets."""
     extension: Literal["blumenthal", "reeder"] = "blumenthal"
     """The draft that a longer key follows; see `keys`. Without effect where the digest is long enough."""
+    block_length: int = 1
+    """Octets that the encrypted text is a multiple of."""
 
 
 PRIV_PROTOCOLS: Mapping[str, PrivProtocol] = MappingProxyType(
     {
         protocol.name: protocol
         for protocol in (
-            PrivProtocol("des", DesPrivacy, 16),  # usmDESPrivProtocol, RFC 3414 section 8
+            PrivProtocol("des", DesPrivacy, 16, block_length=_DES_BLOCK_OCTETS),  # usmDESPrivProtocol, RFC 3414 section 8
             PrivProtocol("aes128", AesPrivacy, 16),  # usmAesCfb128Protocol, RFC 3826
             PrivProtocol("aes192", AesPrivacy, 24),
             PrivProtocol("aes256", AesPrivacy, 32),
