@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,49 @@ def test_json_lines_and_parquet_say_the_same(capture: Path, tmp_path: Path) -> N
     lines = [json.loads(line) for line in run(capture, "--format", "jsonl").stdout.splitlines()]
     run(capture, "--format", "parquet", "--output", tmp_path / "flows.parquet")
     assert parquet.read_table(tmp_path / "flows.parquet").to_pylist() == lines
+
+
+def test_eve_lines_are_the_same_flows(capture: Path, tmp_path: Path) -> None:
+    """A line for each record in Suricata's form, with the interface where the file names one; the same at every call."""
+    records = [json.loads(line) for line in run(capture, "--format", "jsonl").stdout.splitlines()]
+    events = [json.loads(line) for line in run(capture, "--format", "eve").stdout.splitlines()]
+    assert [event["flow_id"] for event in events] == [record["flow_id"] for record in records]
+    assert {event["flow"]["pkts_toserver"] for event in events} == {record["initiator_packets"] for record in records}
+    assert all(event["community_id"].startswith("1:") and "in_iface" not in event for event in events)
+    assert run(capture, "--format", "eve").stdout == run(capture, "--format", "eve").stdout
+    named = tmp_path / "two.pcapng"
+    named.write_bytes(section() + interface(name="eth7") + enhanced(START // 1000, FRAMES[0]))
+    assert json.loads(run(named, "--format", "eve").stdout)["in_iface"] == "eth7"
+
+
+def test_ipfix_file_is_read_by_tshark(capture: Path, tmp_path: Path) -> None:
+    """An IPFIX file (RFC 5655) holds both directions of every flow; tshark reads it without complaint."""
+    if shutil.which("tshark") is None:
+        pytest.skip("tshark is not installed")
+    file = tmp_path / "flows.ipfix"
+    run(capture, "--format", "ipfix", "--output", file)
+    fields = ["cflow.srcport", "cflow.packets"]
+    command = [
+        "tshark",
+        "-r",
+        str(file),
+        "-Y",
+        "cflow.srcport",
+        "-T",
+        "fields",
+        *(each for name in fields for each in ("-e", name)),
+    ]
+    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    # Of each flow the responder's packets, then the initiator's.
+    assert [line.split("\t")[:2] for line in told.splitlines()] == [["1000,5", "1,2,0,1"]]
+    damaged = subprocess.run(
+        ["tshark", "-r", str(file), "-Y", "_ws.malformed || _ws.expert.severity >= warn"],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    assert damaged.stdout == b""
+    assert "needs a place" in run(capture, "--format", "ipfix", code=1).output
 
 
 def test_summary_meters_as_fully(capture: Path) -> None:

@@ -18,7 +18,8 @@ from netmote.flow_export.exporting_process import ExportingProcess
 from netmote.flow_export.flow_queue import ExportTally, chunks_of
 from netmote.flow_export.icmp_answers import ICMP6_ANSWER, ICMP_ANSWER
 from netmote.flow_export.ipfix.config import IpfixConfig
-from netmote.flow_export.ipfix.exporter import IpfixExporter, observation_domain
+from netmote.flow_export.ipfix.domain import observation_domain
+from netmote.flow_export.ipfix.exporter import IpfixExporter
 from netmote.flow_export.metering_totals import MeteringTotals
 from netmote.records.flow import address_text
 

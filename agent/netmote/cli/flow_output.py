@@ -1,4 +1,4 @@
-"""What `netmote flows` writes: records as CSV, JSON lines or Parquet, totals as a line or an object."""
+"""What `netmote flows` writes: records as CSV, JSON lines, EVE lines, IPFIX or Parquet, totals as a line or an object."""
 
 import csv
 import json
@@ -18,6 +18,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from netmote.capture.pcap_file import CaptureFile
 from netmote.cli.format import size
 from netmote.errors import Permanent, Unavailable
+from netmote.flow_export.eve.encoding import eve_lines
+from netmote.flow_export.ipfix.file import IpfixFile
 from netmote.metering.accounting import Accounting
 from netmote.metering.config import MeteringConfig
 from netmote.metering.flow_assembly import FlowAssembly
@@ -28,7 +30,8 @@ _NAMES = FLOW_DTYPE.names or ()
 _ADDRESSES = ("source_address", "destination_address")
 _MOST_INTERFACES = 256
 _REASONS = {reason.value: reason.name.lower() for reason in FlowEndReason}
-Write = Callable[[NDArray[np.void]], None]
+Write = Callable[[str, NDArray[np.void]], None]
+"""Takes an interface, as the capture names it, and records of its flows."""
 
 
 @dataclass
@@ -52,8 +55,8 @@ class CaptureTotals:
             total.add(meter.accounting)
         return total
 
-    def read(self, capture: Path, metering: MeteringConfig) -> Iterator[NDArray[np.void]]:
-        """Meter the file, one meter for each interface it names, and yield whole flow records as they end."""
+    def read(self, capture: Path, metering: MeteringConfig) -> Iterator[tuple[str, NDArray[np.void]]]:
+        """Meter the file, one meter for each interface it names, and yield whole flow records as they end, with its name."""
         with CaptureFile(capture) as blocks:
             for packets in blocks:
                 if packets.interface not in self._meters:
@@ -61,9 +64,11 @@ class CaptureTotals:
                         raise Permanent(f"{capture}: names more than {_MOST_INTERFACES} interfaces")
                     self._meters[packets.interface] = (_meter(packets.interface, metering), FlowAssembly())
                 meter, assembly = self._meters[packets.interface]
-                yield from self._assembled(assembly, meter.meter(packets, dropped=packets.dropped))
-            for meter, assembly in self._meters.values():
-                yield from self._assembled(assembly, meter.flush())
+                for records in self._assembled(assembly, meter.meter(packets, dropped=packets.dropped)):
+                    yield packets.interface, records
+            for interface, (meter, assembly) in self._meters.items():
+                for records in self._assembled(assembly, meter.flush()):
+                    yield interface, records
             self.interfaces, self.damage = [name for name in blocks.interfaces if name], blocks.damage
 
     def _assembled(self, assembly: FlowAssembly, batches: list[FlowBatch]) -> Iterator[NDArray[np.void]]:
@@ -123,6 +128,9 @@ def flow_writer(form: str, output: Path | None) -> Iterator[Write]:
     if form == "parquet":
         yield from _parquet(output)
         return
+    if form == "ipfix":
+        yield from _ipfix(output)
+        return
     stream: TextIO = sys.stdout
     if output is not None:
         try:
@@ -130,7 +138,7 @@ def flow_writer(form: str, output: Path | None) -> Iterator[Write]:
         except OSError as error:
             raise Permanent(f"{output}: {error.strerror}") from error
     try:
-        yield _csv(stream) if form == "csv" else _json_lines(stream)
+        yield {"csv": _csv, "jsonl": _json_lines, "eve": _eve_lines}[form](stream)
         stream.flush()
     finally:
         if output is not None:
@@ -141,19 +149,42 @@ def _csv(stream: TextIO) -> Write:
     rows = csv.writer(stream, lineterminator="\n")
     rows.writerow(_NAMES)
 
-    def write(records: NDArray[np.void]) -> None:
+    def write(_interface: str, records: NDArray[np.void]) -> None:
         rows.writerows(zip(*record_columns(records).values(), strict=True))
 
     return write
 
 
 def _json_lines(stream: TextIO) -> Write:
-    def write(records: NDArray[np.void]) -> None:
+    def write(_interface: str, records: NDArray[np.void]) -> None:
         columns = record_columns(records)
         rows = zip(*columns.values(), strict=True)
         stream.writelines(json.dumps(dict(zip(columns, row, strict=True)), separators=(",", ":")) + "\n" for row in rows)
 
     return write
+
+
+def _eve_lines(stream: TextIO) -> Write:
+    def write(interface: str, records: NDArray[np.void]) -> None:
+        stream.writelines(eve_lines(records, interface=interface))
+
+    return write
+
+
+def _ipfix(output: Path | None) -> Iterator[Write]:
+    if output is None:
+        raise Permanent("ipfix is binary and needs a place: --output FILE")
+    try:
+        file = output.open("wb")
+    except OSError as error:
+        raise Permanent(f"{output}: {error.strerror}") from error
+    with file:
+        messages = IpfixFile()
+
+        def write(interface: str, records: NDArray[np.void]) -> None:
+            file.writelines(messages.add(interface, records))
+
+        yield write
 
 
 def _parquet(output: Path | None) -> Iterator[Write]:
@@ -173,7 +204,7 @@ def _parquet(output: Path | None) -> Iterator[Write]:
         raise Permanent(f"{output}: {error.strerror or error}") from error
     with file:
 
-        def write(records: NDArray[np.void]) -> None:
+        def write(_interface: str, records: NDArray[np.void]) -> None:
             file.write_table(pa.table(record_columns(records), schema=schema))
 
         yield write

@@ -14,6 +14,8 @@ class FlowFormat(StrEnum):
 
     CSV = "csv"
     JSONL = "jsonl"
+    EVE = "eve"
+    IPFIX = "ipfix"
     PARQUET = "parquet"
 
 
@@ -22,7 +24,7 @@ def flows(
         list[Path], typer.Argument(help="pcap or pcapng files, also gzipped; - is standard input.", show_default=False)
     ],
     form: Annotated[
-        FlowFormat, typer.Option("--format", help="How records are written; parquet needs --output.")
+        FlowFormat, typer.Option("--format", help="How records are written; ipfix and parquet need --output.")
     ] = FlowFormat.CSV,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write here instead of standard output.", show_default=False)
@@ -33,10 +35,13 @@ def flows(
 ) -> None:
     """Print the flow records of capture files, with the names of IPFIX.
 
-    Records are bidirectional and whole: a flow is written when it has ended. Times are nanoseconds UTC. With --summary there is a
+    Records are bidirectional and whole: a flow is written when it has ended. Times are nanoseconds UTC. eve is what Suricata logs of
+    a flow, with its Community ID; ipfix is an IPFIX file (RFC 5655) with both directions in one record (RFC 5103). With --summary there is a
     line for each file instead: packets, flows, octets, and what could not be decoded and why; --json makes it one object.
 
     Example: netmote flows scan.pcapng --format jsonl | head
+
+    Example: netmote flows scan.pcapng --format eve --output eve.json
 
     Example: netmote flows *.pcap --summary --json
     """
@@ -55,9 +60,9 @@ def flows(
             totals = CaptureTotals(str(capture))
             try:
                 with show.progress(totals):
-                    for records in totals.read(capture, metering):
+                    for interface, records in totals.read(capture, metering):
                         if writer is not None:
-                            writer(records)
+                            writer(interface, records)
             except NetmoteError as error:
                 failed = True
                 show.refused(str(capture), str(error))

@@ -8,6 +8,7 @@ from netmote.clock import NANOSECONDS_PER_SECOND, Clock
 from netmote.flow_export.exporter import Parcel
 from netmote.flow_export.flow_queue import ExportTally, FlowChunk
 from netmote.flow_export.ipfix.config import IpfixConfig
+from netmote.flow_export.ipfix.domain import observation_domain
 from netmote.flow_export.ipfix.message import Body, DataSet, Session, one_set, pack
 from netmote.flow_export.ipfix.statistics import DomainStatistics, options_template_records, statistics_sets
 from netmote.flow_export.ipfix.tcp import TcpTransport
@@ -15,14 +16,6 @@ from netmote.flow_export.ipfix.templates import OPTIONS_TEMPLATE_SET_ID, TEMPLAT
 from netmote.flow_export.ipfix.transport import Transport
 from netmote.flow_export.ipfix.udp import UdpTransport
 from netmote.flow_export.metering_totals import MeteringTotals
-
-
-def observation_domain(interface: str) -> int:
-    """The Observation Domain ID of an interface: its name's CRC-32, the same after every restart and never 0.
-
-    An ifIndex would do until the next reboot. Which name it is stands in an options record (interfaceName).
-    """
-    return zlib.crc32(interface.encode()) or 1
 
 
 @dataclass(slots=True)
