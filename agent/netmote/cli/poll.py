@@ -50,6 +50,8 @@ class PrivProtocol(StrEnum):
     AES128 = "aes128"
     AES192 = "aes192"
     AES256 = "aes256"
+    AES192C = "aes192c"
+    AES256C = "aes256c"
 
 
 _V3 = "SNMPv3"

@@ -21,8 +21,8 @@ class UsmConfig(Section):
     auth_password: Secret | None = None
     """Authentication password, at least 8 characters, by reference."""
 
-    priv_protocol: Literal["none", "des", "aes128", "aes192", "aes256"] = "aes128"
-    """Privacy protocol."""
+    priv_protocol: Literal["none", "des", "aes128", "aes192", "aes256", "aes192c", "aes256c"] = "aes128"
+    """Privacy protocol. `aes192c` and `aes256c` are for Cisco and others that lengthen a short key in the way of the Reeder draft."""
 
     priv_password: Secret | None = None
     """Privacy password, at least 8 characters, by reference."""

@@ -79,6 +79,9 @@ _PRIV_PROTOCOLS = {
     # The Blumenthal drafts' key extension: what net-snmp speaks.
     "aes192": pysnmp_config.USM_PRIV_CFB192_AES_BLUMENTHAL,
     "aes256": pysnmp_config.USM_PRIV_CFB256_AES_BLUMENTHAL,
+    # The Reeder draft's: Cisco's.
+    "aes192c": pysnmp_config.USM_PRIV_CFB192_AES,
+    "aes256c": pysnmp_config.USM_PRIV_CFB256_AES,
 }
 _ERRORS: tuple[tuple[tuple[str, ...], type[Exception], str], ...] = (
     (
