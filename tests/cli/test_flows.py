@@ -101,7 +101,7 @@ def test_ipfix_file_is_read_by_tshark(capture: Path, tmp_path: Path) -> None:
     # Of each flow the responder's packets, then the initiator's.
     assert [line.split("\t")[:2] for line in told.splitlines()] == [["1000,5", "1,2,0,1"]]
     damaged = subprocess.run(
-        ["tshark", "-r", str(file), "-Y", "_ws.malformed || _ws.expert.severity >= warn"],
+        ["tshark", "-r", str(file), "-Y", '_ws.malformed || _ws.expert.severity >= "Warning"'],
         check=True,
         capture_output=True,
         timeout=60,
