@@ -19,7 +19,7 @@ def _off_or_enough(count: Any) -> Any:
 
 
 def _compilable(expression: str) -> str:
-    if expression:
+    if expression.strip():
         try:
             compile_filter(expression)
         except (FilterError, Unavailable) as error:

@@ -30,3 +30,8 @@ class PacketFilter:
         keep = np.flatnonzero(run(self.program(frames.link_type), frames))
         self.rejected += len(frames) - len(keep)
         return frames if len(keep) == len(frames) else frames.at(keep)
+
+
+def packet_filter(expression: str) -> PacketFilter | None:
+    """None for no expression: all packets are wanted."""
+    return PacketFilter(expression) if expression.strip() else None

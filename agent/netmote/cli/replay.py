@@ -16,6 +16,9 @@ def replay(
     json_lines: JsonOption = False,
     hashes: Annotated[bool, typer.Option("--hashes", help="Also print the hash of every window's vectors.")] = False,
     interface: Annotated[str, typer.Option(help="Name of the interface the capture stands for.")] = "capture",
+    expression: Annotated[
+        str, typer.Option("--filter", help="Only packets this wants, as tcpdump takes it.", metavar="EXPRESSION")
+    ] = "",
     keep_going: Annotated[bool, typer.Option(help="A file that cannot be read is reported, and the next one is taken.")] = True,
 ) -> None:
     """Run capture files through the same pipeline as live traffic and print the alerts.
@@ -24,8 +27,11 @@ def replay(
     A line at the end of each file says how many packets there were, and how many could not be decoded and why.
 
     Example: netmote replay scan.pcapng --json
+
+    Example: netmote replay monday.pcap --filter "not port 22"
     """
     from netmote.analysis.assembly import assemble
+    from netmote.capture.packet_filter import packet_filter
     from netmote.cli.replay_output import ReplayOutput
     from netmote.cli.state import config_of
     from netmote.daemon.replay import replay_capture
@@ -39,7 +45,13 @@ def replay(
         try:
             with output.progress(capture) as advanced:
                 summary = replay_capture(
-                    capture, settings, analysis, interface=interface, outcome=output.outcome, advanced=advanced
+                    capture,
+                    settings,
+                    analysis,
+                    interface=interface,
+                    outcome=output.outcome,
+                    advanced=advanced,
+                    packet_filter=packet_filter(expression),
                 )
         except NetmoteError as error:
             failed = True

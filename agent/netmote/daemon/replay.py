@@ -8,6 +8,7 @@ from typing import Any
 
 from netmote.analysis.analysis import Analysis
 from netmote.analysis.outcome import Outcome
+from netmote.capture.packet_filter import PacketFilter
 from netmote.capture.pcap_file import read_capture
 from netmote.daemon.config import Config
 from netmote.daemon.ring_metering import IDLE_MARGIN_NS
@@ -44,10 +45,12 @@ def replay_capture(
     interface: str,
     outcome: Callable[[Outcome], None],
     advanced: Callable[[int], None] = lambda _packets: None,
+    packet_filter: PacketFilter | None = None,
 ) -> ReplaySummary:
     """Run one file from a cold state: `analysis` is begun anew, so that rules and models are read once for many files.
 
-    `outcome` gets every step's result, `advanced` the packets read. Raises UnreadableCapture for a file that is no capture.
+    `outcome` gets every step's result, `advanced` the packets read. With a filter there are no other
+    packets than those it wants; iterating then also raises its errors. Raises UnreadableCapture for a file that is no capture.
     """
     analysis.begin_anew()
     summary = ReplaySummary()
@@ -58,7 +61,7 @@ def replay_capture(
         if step:
             outcome(step)
 
-    for batch in flow_batches(capture, config, interface=interface, advanced=advanced):
+    for batch in flow_batches(capture, config, interface=interface, advanced=advanced, packet_filter=packet_filter):
         _count(summary, batch)
         take(analysis.observe(batch))
     take(analysis.finish())
@@ -71,6 +74,7 @@ def flow_batches(
     *,
     interface: str,
     advanced: Callable[[int], None] = lambda _packets: None,
+    packet_filter: PacketFilter | None = None,
 ) -> Iterator[FlowBatch]:
     """The panes of a file, metered as the daemon meters its interfaces: one meter each, where the file names several.
 
@@ -78,7 +82,7 @@ def flow_batches(
     clock moves it on live.
     """
     meters: dict[str, FlowMeter] = {}
-    for packets in read_capture(capture):
+    for packets in read_capture(capture, packet_filter=packet_filter):
         advanced(packets.received)
         name = packets.interface or interface
         if name not in meters:
