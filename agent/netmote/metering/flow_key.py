@@ -9,6 +9,7 @@ takes the hash's place, so a collision costs time and never merges flows.
 import hashlib
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ _POSITION = np.uint64(0xFFFF)
 IS_SIX = np.uint64(0x200)  # of `flow_class`: version 6
 NO_SIX = np.zeros((3, 0), "u8")
 NO_SIX.flags.writeable = False
+_LONG = 12  # packets a half, above which a reduction of each is the faster one
 _NUMBERS = np.arange(MOST_PACKETS, dtype="u8")
 
 
@@ -40,7 +42,7 @@ class Keys:
     def at(self, position: NDArray[np.int64]) -> "Keys":
         """The keys of some packets."""
         flow_class = self.flow_class.take(position)
-        six = np.flatnonzero(flow_class & IS_SIX) if len(self.six_position) else self.six_position
+        six = np.flatnonzero((flow_class & IS_SIX) != 0) if len(self.six_position) else self.six_position
         row = np.empty(len(position) if len(six) else 0, "i8")
         row[six] = np.arange(len(six))
         return Keys(
@@ -147,13 +149,27 @@ class Grouping:
     half_reversed: NDArray[np.int64]  # (halves,) 0 or 1
     half_of: NDArray[np.int64]  # (n,) half of each place in `order`
     flow_half: NDArray[np.int64]  # (flows,) first half of each flow
+    flow_last: NDArray[np.int64]  # (flows,) its last half: the same one or the next
     flow_of: NDArray[np.int64]  # (halves,) flow of each half
 
     @property
     def first_packet(self) -> NDArray[np.int64]:
         """(flows,) position of each flow's first packet in the block."""
-        first: NDArray[np.int64] = np.minimum.reduceat(self.order[self.half_start], self.flow_half)
-        return first
+        return self.over_halves(np.minimum, self.order.take(self.half_start))
+
+    def over_halves(self, extreme: np.ufunc, of_half: NDArray[Any]) -> NDArray[Any]:
+        """(flows,) `extreme` of what each flow's one or two halves have."""
+        found: NDArray[Any] = extreme(of_half.take(self.flow_half), of_half.take(self.flow_last))
+        return found
+
+    def over_packets(self, extreme: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
+        """(halves,) `extreme` of each half's `values` (n,), given in the order of the grouping."""
+        if len(values) > _LONG * len(self.half_start):
+            reduced: NDArray[Any] = extreme.reduceat(values, self.half_start)
+            return reduced
+        found = values.take(self.half_start)  # where halves are short, scattering costs less than beginning each
+        extreme.at(found, self.half_of, values)
+        return found
 
     def half_of_packets(self) -> NDArray[np.int64]:
         """(n,) half of each packet, in capture order."""
@@ -199,7 +215,9 @@ def _bounds(
     flow_of = np.cumsum(is_flow, dtype="i8")
     flow_of -= 1
     reversed_half = keys.is_reversed[order[halves]].astype("i8")
-    return Grouping(order, halves, ends, reversed_half, half_of, np.flatnonzero(is_flow), flow_of)
+    flow_half = np.flatnonzero(is_flow)
+    flow_last = np.append(flow_half[1:], len(halves)) - 1
+    return Grouping(order, halves, ends, reversed_half, half_of, flow_half, flow_last, flow_of)
 
 
 def _is_exact(keys: Keys, order: NDArray[np.int64], begins_flow: NDArray[np.bool_]) -> bool:
@@ -213,7 +231,7 @@ def _is_exact(keys: Keys, order: NDArray[np.int64], begins_flow: NDArray[np.bool
         return False
     if not len(keys.six_position):
         return True
-    place = np.flatnonzero(flow_class & IS_SIX)  # neighbours of one flow are neighbours among these too
+    place = np.flatnonzero((flow_class & IS_SIX) != 0)  # neighbours of one flow are neighbours among these too
     row = keys.six_row.take(order.take(place))
     differs = np.zeros(len(place) - 1, "?")
     for column in keys.six_far:

@@ -265,9 +265,9 @@ class FlowMeter:
         half_accepted = None if is_all else half_flow_row >= 0
         bits = packets.tcp_control_bits.take(grouping.order)
         add_packets(self._table, flows, packets, grouping, bits, half_row=half_row, accepted=half_accepted)
+        count_retransmissions(self._table, flows, packets, grouping, half_row)
         self._table.put_flows(row, flows) if is_all else self._table.put_flows(row[accepted], flows[accepted])
         count_events(self._table, packets, grouping, bits, half_flow_row)
-        count_retransmissions(self._table, packets, grouping, half_row)
         refused = 0
         if half_accepted is not None:
             refused = int((grouping.half_end - grouping.half_start + 1)[~half_accepted].sum())

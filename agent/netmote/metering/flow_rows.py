@@ -24,15 +24,16 @@ words: low, high, and of IPv6 the far address: see Keys; ports: of IPv6
 free: the table's stack of free rows, and nothing of this row"""
 FLOW_ROW = np.dtype(
     {
-        "names": ["flow_id", "start", "first", "minimum", "minimum_ttl", "maximum", "maximum_ttl"],
-        "formats": ["u8", "i8", "i8", "u4", "u1", "u4", "u1"],
-        "offsets": [0, 8, 16, 24, 24, 28, 28],
-        "itemsize": 32,
+        "names": ["flow_id", "start", "first", "minimum", "minimum_ttl", "maximum", "maximum_ttl", "expected"],
+        "formats": ["u8", "i8", "i8", "u4", "u1", "u4", "u1", ("u4", 2)],
+        "offsets": [0, 8, 16, 24, 24, 28, 28, 32],
+        "itemsize": 40,
     }
 )
 """flow_id: 0: begins anew with its next packet; start: first packet of the flow, or, where it begins anew, the last one before
 first: of the open pane, as the extremes; UNSEEN before it
-minimum, maximum: ipTotalLength in the upper three octets (16 MB stand for more), the time to live in the lowest"""
+minimum, maximum: ipTotalLength in the upper three octets (16 MB stand for more), the time to live in the lowest
+expected: TCP: the highest next expected sequence number of each half, 0 when unknown; ICMP: type and code of the first packet"""
 HALF_ROW = np.dtype(
     [
         ("octets", "u8"),  # of the open pane, as everything here but `last`
@@ -82,13 +83,11 @@ class FlowRows:
         self.halves = np.repeat(self._blank_half, 2 * capacity)
         self.control_bits = np.zeros((2 * capacity, 2), "u1")  # per half: of the open pane; since the flow began
         self.counters = np.zeros((capacity, _COLUMNS), "u4")  # of the open pane
-        # TCP: the highest next expected sequence number of each half, 0 when unknown. ICMP: type and code of the first packet.
-        self.expected = np.zeros(2 * capacity, "u4")
 
     @property
     def memory_bytes(self) -> int:
         """Allocated once."""
-        parts = (self.keys, self.flows, self.halves, self.control_bits, self.counters, self.expected)
+        parts = (self.keys, self.flows, self.halves, self.control_bits, self.counters)
         return sum(part.nbytes for part in parts)
 
     @property
@@ -112,11 +111,11 @@ class FlowRows:
 
     def take_flows(self, rows: NDArray[np.int64]) -> NDArray[np.void]:
         """A copy of these rows of `flows`; of row -1, anything."""
-        return self.flows.view("V32").take(rows).view(FLOW_ROW)
+        return self.flows.view("V40").take(rows).view(FLOW_ROW)
 
     def put_flows(self, rows: NDArray[np.int64], flows: NDArray[np.void]) -> None:
         """Put back what `take_flows` copied."""
-        self.flows.view("V32")[rows] = flows.view("V32")
+        self.flows.view("V40")[rows] = flows.view("V40")
 
     def take_halves(self, halves: NDArray[np.int64]) -> NDArray[np.void]:
         """A copy of these rows of `halves`."""
@@ -139,8 +138,8 @@ class FlowRows:
         protocol = self.protocols(rows)
         is_icmp = np.flatnonzero((protocol == PROTOCOL_ICMP) | (protocol == PROTOCOL_ICMPV6))
         if len(is_icmp):
-            self.expected[2 * rows[is_icmp]] = kind[is_icmp]
-            self.expected[2 * rows[is_icmp] + 1] = code[is_icmp]
+            expected = self.flows["expected"]
+            expected[rows[is_icmp], 0], expected[rows[is_icmp], 1] = kind[is_icmp], code[is_icmp]
 
     def protocols(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """ProtocolIdentifier of each row's key."""
@@ -160,14 +159,14 @@ class FlowRows:
         for half in (2 * rows, 2 * rows + 1):
             self.put_halves(half, blank)
             pairs[half] = 0
-            self.expected[half] = 0
         self.counters[rows] = 0
 
     def begin_pane(self, rows: NDArray[np.int64]) -> None:
         """Forget what `rows` counted in the pane that was emitted; what a flow is remembers itself."""
         flows = np.repeat(self._blank_flow, len(rows))
         kept = self.take_flows(rows)
-        flows["flow_id"], flows["start"] = kept["flow_id"], kept["start"]
+        for name in ("flow_id", "start", "expected"):
+            flows[name] = kept[name]
         self.put_flows(rows, flows)
         open_bits = self.control_bits[:, 0]
         for half in (2 * rows, 2 * rows + 1):

@@ -85,7 +85,7 @@ class FlowTable(FlowRows):
         equal &= words[:, 0] == keys.low.take(which)
         equal &= words[:, 1] == keys.high.take(which)
         if len(keys.six_position):
-            six = np.flatnonzero(flow_class & IS_SIX)
+            six = np.flatnonzero((flow_class & IS_SIX) != 0)
             far = keys.six_far
             if len(six) < len(keys.six_position):
                 far = far.take(np.searchsorted(keys.six_position, which.take(six)), axis=1)
@@ -131,7 +131,7 @@ class FlowTable(FlowRows):
         """The hashes of the keys that `rows` hold."""
         held = self.take_keys(rows)
         words, flow_class = held["words"], held["flow_class"] & CLASS_BITS
-        six = np.flatnonzero(flow_class & IS_SIX)
+        six = np.flatnonzero((flow_class & IS_SIX) != 0)
         far = np.array((words[six, 2], words[six, 3], held["ports"][six]), "u8")
         return self._hash.of(words[:, 0], words[:, 1], flow_class, six, far)
 

@@ -33,7 +33,7 @@ def add_packets(
     `bits` (n,) are the TCP control bits in the grouping's order. `half_row` (halves,) is each half's row in `table.halves`; it counts
     where `accepted`, None: everywhere.
     """
-    order, start, end, flow_half = grouping.order, grouping.half_start, grouping.half_end, grouping.flow_half
+    order, start, end = grouping.order, grouping.half_start, grouping.half_end
     rows = table.take_halves(half_row)
     length = packets.ip_total_length.take(order)
     _add_lengths(flows, length, packets.coalesced, grouping)
@@ -49,7 +49,7 @@ def add_packets(
         np.add.at(rows["octets"], half, packets.coalesced.extra_octets)
         np.add.at(rows["squares"], half, packets.coalesced.extra_squares)
     earliest = _add_times(rows, packets.timestamp_ns, grouping)
-    np.minimum(flows["first"], np.minimum.reduceat(earliest, flow_half), out=flows["first"])
+    np.minimum(flows["first"], grouping.over_halves(np.minimum, earliest), out=flows["first"])
     of_half = _or_bits(bits, grouping)
     if accepted is not None:
         half_row, rows, of_half = half_row[accepted], rows[accepted], of_half[accepted]
@@ -63,23 +63,23 @@ def add_packets(
 
 def _add_lengths(flows: NDArray[np.void], length: NDArray[np.uint32], coalesced: CoalescedColumns, grouping: Grouping) -> None:
     """Smallest and largest total length; the octet below them, the time to live, stays."""
-    halves, half_of, flow_half = len(grouping.half_start), grouping.half_of, grouping.flow_half
-    smallest, largest = np.full(halves, MOST_LENGTH, "u4"), np.zeros(halves, "u4")
-    np.minimum.at(smallest, half_of, length)
-    np.maximum.at(largest, half_of, length)
+    smallest, largest = grouping.over_packets(np.minimum, length), grouping.over_packets(np.maximum, length)
     if len(coalesced):
         np.minimum.at(smallest, grouping.half_of_packets().take(coalesced.position), coalesced.smallest)
+    np.minimum(smallest, MOST_LENGTH, out=smallest)
     np.minimum(largest, MOST_LENGTH, out=largest)
     for name, extreme, of_half, beside in (("minimum", np.minimum, smallest, 0xFF), ("maximum", np.maximum, largest, 0)):
-        word = (of_half << _BESIDE_LENGTH) | np.uint32(beside)
+        word = grouping.over_halves(extreme, of_half)
+        word <<= _BESIDE_LENGTH
+        word |= np.uint32(beside)
         ttl = flows[f"{name}_ttl"].copy()
-        extreme(flows[name], extreme.reduceat(word, flow_half), out=flows[name])
+        extreme(flows[name], word, out=flows[name])
         flows[f"{name}_ttl"] = ttl
 
 
 def _add_ttl(flows: NDArray[np.void], ttl: NDArray[np.uint8], grouping: Grouping) -> None:
     """Extremes of the time to live: of each half's first packet, and then only the packets unlike the one before them."""
-    start, flow_half = grouping.half_start, grouping.flow_half
+    start = grouping.half_start
     lowest = ttl.take(start)
     differs = np.not_equal(ttl[1:], ttl[:-1])
     differs[start[1:] - 1] = False
@@ -89,8 +89,8 @@ def _add_ttl(flows: NDArray[np.void], ttl: NDArray[np.uint8], grouping: Grouping
         highest, half = lowest.copy(), grouping.half_of.take(place)
         np.minimum.at(lowest, half, ttl.take(place))
         np.maximum.at(highest, half, ttl.take(place))
-    np.minimum(flows["minimum_ttl"], np.minimum.reduceat(lowest, flow_half), out=flows["minimum_ttl"])
-    np.maximum(flows["maximum_ttl"], np.maximum.reduceat(highest, flow_half), out=flows["maximum_ttl"])
+    np.minimum(flows["minimum_ttl"], grouping.over_halves(np.minimum, lowest), out=flows["minimum_ttl"])
+    np.maximum(flows["maximum_ttl"], grouping.over_halves(np.maximum, highest), out=flows["maximum_ttl"])
 
 
 def _add(column: NDArray[Any], values: NDArray[Any]) -> None:
@@ -118,7 +118,7 @@ def _add_times(rows: NDArray[np.void], timestamp: NDArray[np.int64], grouping: G
 
     Returns the earliest time of each half in this block.
     """
-    start, end, half_of = grouping.half_start, grouping.half_end, grouping.half_of
+    start, end = grouping.half_start, grouping.half_end
     time = timestamp.take(grouping.order)
     gap = np.empty(len(time), "i8")
     np.subtract(time[1:], time[:-1], out=gap[1:])
@@ -135,13 +135,12 @@ def _add_times(rows: NDArray[np.void], timestamp: NDArray[np.int64], grouping: G
     sums = _half_sums(wide, end)
     sums += rows["gap_sum"]
     rows["gap_sum"] = np.minimum(sums, _LARGEST, out=sums)
-    longest = np.zeros(len(start), "u8")
-    np.maximum.at(longest, half_of, wide)
+    longest = grouping.over_packets(np.maximum, wide)
     np.minimum(longest, _LARGEST, out=longest)
     np.maximum(rows["gap_maximum"], longest.astype("u4"), out=rows["gap_maximum"])
     wide[start[is_new]] = _LARGEST
-    shortest = np.full(len(start), _LARGEST_SHORTEST_GAP, "u8")
-    np.minimum.at(shortest, half_of, wide)
+    shortest = grouping.over_packets(np.minimum, wide)
+    np.minimum(shortest, _LARGEST_SHORTEST_GAP, out=shortest)
     shortest[is_new & (start == end)] = NO_GAP
     np.minimum(rows["gap_minimum"], shortest.astype("u4"), out=rows["gap_minimum"])
     wide[start[is_new]] = 0

@@ -18,13 +18,19 @@ _WRAP = 0xFFFF_FFFF
 _FURTHEST, _APART = 1 << 40, np.int64(43)  # beyond any stream; streams are told apart above it
 
 
-def count_retransmissions(table: FlowRows, packets: PacketColumns, grouping: Grouping, half_row: NDArray[np.int64]) -> None:
-    """Count the hints of a block in `table`. `half_row` (halves,) is each half's row, negative where its flow is refused."""
+def count_retransmissions(
+    table: FlowRows, flows: NDArray[np.void], packets: PacketColumns, grouping: Grouping, half_row: NDArray[np.int64]
+) -> None:
+    """Count the hints of a block in `table`, and keep what is expected next in `flows` (flows,) FLOW_ROW.
+
+    `half_row` (halves,) is each half's row in the table, negative where its flow is refused.
+    """
     payload = packets.tcp_payload_octets
-    if not payload.any():
+    has_payload = payload != 0
+    if not has_payload.any():
         return
     length = payload.take(grouping.order)
-    place = np.flatnonzero(length)
+    place = np.flatnonzero(has_payload.take(grouping.order))
     position = grouping.order.take(place)
     wide, weight = length.take(place).astype("u4"), None
     if len(packets.coalesced):
@@ -32,18 +38,16 @@ def count_retransmissions(table: FlowRows, packets: PacketColumns, grouping: Gro
         wide += extra.take(position)
         weight = weights.take(position)
     streams = _Streams(packets.tcp_sequence.take(position), wide, grouping.half_of.take(place))
-    row = half_row.take(streams.half.take(streams.first))
-    again, newest = streams.follow(table.expected.take(row))
-    held = row >= 0
-    if held.all():
-        table.expected[row] = newest
-    else:
-        table.expected[row[held]] = newest[held]
-        again = again[held[streams.stream_of(again)]]
+    half = streams.half.take(streams.first)
+    flow, side = grouping.flow_of.take(half), grouping.half_reversed.take(half)
+    expected = flows["expected"]
+    again, newest = streams.follow(expected[flow, side])
+    expected[flow, side] = newest
     if len(again):
-        half = half_row.take(streams.half.take(again))
+        row = half_row.take(streams.half.take(again))
+        again, row = again[row >= 0], row[row >= 0]
         amount = 1 if weight is None else weight.take(again)
-        np.add.at(table.counters, (half >> 1, RETRANSMISSIONS + (half & 1)), np.uint32(amount))
+        np.add.at(table.counters, (row >> 1, RETRANSMISSIONS + (row & 1)), np.uint32(amount))
 
 
 def _coalesced(packets: PacketColumns, coalesced: CoalescedColumns) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
@@ -81,7 +85,8 @@ class _Streams:
         odd = np.flatnonzero((ahead >= _HALF_CIRCLE) | (ahead < self.length))
         if not len(odd):
             return odd, newest
-        stream = np.unique(self.stream_of(odd))
+        stream = self.stream_of(odd)
+        stream = stream[np.append(True, stream[1:] != stream[:-1])]
         places = [np.zeros(0, "i8")]
         bounds = np.append(self.first, len(end))
         counts = bounds[stream + 1] - bounds[stream]

@@ -33,8 +33,7 @@ def _fill(found: NDArray[np.void], table: FlowRows, rows: NDArray[np.int64], rea
     _fill_key(found, key, initiator)
     found["ip_class_of_service"] = key["class_of_service"]
     is_icmp = np.flatnonzero(np.isin(found["protocol_identifier"], (PROTOCOL_ICMP, PROTOCOL_ICMPV6)))
-    found["icmp_type"][is_icmp] = table.expected[2 * rows[is_icmp]]
-    found["icmp_code"][is_icmp] = table.expected[2 * rows[is_icmp] + 1]
+    found["icmp_type"][is_icmp], found["icmp_code"][is_icmp] = flow["expected"][is_icmp].T
     found["flow_end_reason"] = reasons
     has_packets = (one["packets"] | other["packets"]) != 0
     found["minimum_ip_total_length"] = np.where(has_packets, flow["minimum"] >> np.uint32(8), 0)
