@@ -237,3 +237,8 @@ def stepping(step: Callable[[Table, Arcs], Bound]) -> Behaviour:
 
 def noise(_: Table, __: Request) -> list[Sent]:
     return [Sent(os.urandom(200))]
+
+
+def loop(_: Table, oid: Arcs) -> Bound:
+    """A step to where it was."""
+    return (encode_oid(oid), mib.COUNTER32, b"\x05")

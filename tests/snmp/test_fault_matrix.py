@@ -29,6 +29,7 @@ from snmp_fault_agent import (
     honest,
     listed,
     long,
+    loop,
     noise,
     stepping,
     valued,
@@ -67,10 +68,6 @@ def late(table: Table, request: Request) -> list[Sent]:
 
 def another_id(table: Table, request: Request) -> Sent:
     return Sent(replace(table.truth(request), request_id=request.request_id ^ 1).octets())
-
-
-def loop(_: Table, oid: Arcs) -> Bound:
-    return (encode_oid(oid), mib.COUNTER32, b"\x05")
 
 
 def cycle(table: Table, oid: Arcs) -> Bound:

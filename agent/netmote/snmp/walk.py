@@ -32,6 +32,7 @@ class Walk:
     scalars: dict[bytes, Cell] = field(default_factory=dict)  # as asked (without the instance) -> value of the first answer
     last_scalars: dict[bytes, Cell] = field(default_factory=dict)  # the same of the last answer
     failed: dict[bytes, str] = field(default_factory=dict)  # column -> error-status that the device gives for it
+    known_indexes: dict[bytes, tuple[int, ...]] = field(default_factory=dict)  # as their octets came
     max_repetitions: int = 0  # what the device was found to bear
     round_trip_seconds: float = 0.0  # of the first answer
     first_at: float = 0.0  # monotonic seconds of the first and the last answer
@@ -149,28 +150,40 @@ def _take(walk: Walk, reply: Reply, scalars: Sequence[bytes], now: float) -> Non
 def _advance(
     walk: Walk, varbinds: Sequence[Varbind], group: Sequence[_Cursor], last_index: tuple[int, ...] | None, max_rows: int
 ) -> None:
-    """Put each cell under its own column and index: position in the answer only says which column was asked."""
-    for position, (oid, tag, value) in enumerate(varbinds):
-        cursor = group[position % len(group)]
-        if cursor.is_done:
-            continue
-        if tag == END_OF_MIB_VIEW or not oid.startswith(cursor.column):
-            cursor.is_done = True
-            continue
-        try:
-            index = decode_arcs(oid[len(cursor.column) :])
-        except ValueError as error:
-            raise UnreadableAnswer(f"the device answers with a broken OID: {error}") from error
-        if index <= cursor.index:
-            raise WalkLooped(f"the device's OIDs do not increase: .{_text(index)} after .{_text(cursor.index)}")
-        cursor.index, cursor.at = index, oid
-        cells = walk.cells[cursor.column]
-        if tag not in EXCEPTIONS:
-            cells[index] = Cell(tag, value)
+    """Put each cell under its own column and index: position in the answer only says which column was asked.
+
+    The innermost loop of polling: a column at a time, each index decoded once for all columns.
+    """
+    known, new = walk.known_indexes, tuple.__new__
+    for position, cursor in enumerate(group):
+        column, cells, index, at = cursor.column, walk.cells[cursor.column], cursor.index, cursor.at
+        arcs_from = len(column)
+        for oid, tag, value in varbinds[position :: len(group)]:
+            if tag == END_OF_MIB_VIEW or not oid.startswith(column):
+                cursor.is_done = True
+                break
+            octets = oid[arcs_from:]
+            following = known.get(octets)
+            if following is None:
+                following = known[octets] = _index(octets)
+            if following <= index:
+                raise WalkLooped(f"the device's OIDs do not increase: .{_text(following)} after .{_text(index)}")
+            index, at = following, oid
+            if tag not in EXCEPTIONS:
+                cells[index] = new(Cell, (tag, value))
+            if last_index is not None and index >= last_index:
+                cursor.is_done = True
+                break
+        cursor.index, cursor.at = index, at
         if len(cells) > max_rows:
             raise WalkLooped(f"the device's table has more than {max_rows} rows")
-        if last_index is not None and index >= last_index:
-            cursor.is_done = True
+
+
+def _index(octets: bytes) -> tuple[int, ...]:
+    try:
+        return decode_arcs(octets)
+    except ValueError as error:
+        raise UnreadableAnswer(f"the device answers with a broken OID: {error}") from error
 
 
 def _status_name(error_status: int) -> str:
