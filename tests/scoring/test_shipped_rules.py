@@ -234,6 +234,8 @@ FACTS: Mapping[str, tuple[Entity, float, float | None]] = {
     "new_listener": (ENTITIES["sensor"], 8080.0, None),
     "snmp_authentication_failure": (ENTITIES["device"], 1.0, None),
     "address_conflict": (ENTITIES["traffic"], 1.0, None),
+    "arp_spoofing": (ENTITIES["traffic"], 1.0, None),
+    "rogue_dhcp": (ENTITIES["traffic"], 2.0, None),
     "clock_step": (ENTITIES["sensor"], -3600.0, 0.5),
     "time_unsynchronised": (ENTITIES["sensor"], 1.0, None),
     "capture_interface_gone": (Entity(EntityKind.INTERFACE, "probe/eth0"), 1.0, None),

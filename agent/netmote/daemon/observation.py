@@ -25,6 +25,7 @@ from netmote.daemon.ring_metering import READ_SECONDS, RingMetering
 from netmote.errors import Unavailable
 from netmote.metering.config import MeteringConfig
 from netmote.metering.flow_meter import FlowMeter
+from netmote.metering.neighbours import Neighbours
 from netmote.records.batch import Batch
 from netmote.records.entity import Entity, EntityKind
 from netmote.records.fact import Fact, FactBatch
@@ -56,6 +57,7 @@ class Observation:
         self._clock, self._emit, self._health = clock, emit, health
         self._entity = Entity(EntityKind.INTERFACE, f"{sensor}/{interface}")
         self.meter: FlowMeter | None = None
+        self.neighbours = Neighbours(source=self.source)
         self.recent: RecentHeaders | None = None
         """The newest packets, once there was a ring; it stays when the interface goes. None: no evidence is wanted."""
         self.ring_bytes = 0
@@ -168,13 +170,22 @@ class Observation:
 
     def _meter_ring(self, ring: Ring, emit: Callable[[Batch], None], stop: threading.Event) -> None:
         with contextlib.closing(LinkState(self.interface)) as link:
-            metering = RingMetering(ring, self._new_meter, clock=self._clock, link=link, drops=DropCounters(self.interface))
+            metering = RingMetering(
+                ring,
+                self._new_meter,
+                clock=self._clock,
+                link=link,
+                drops=DropCounters(self.interface),
+                neighbours=self.neighbours,
+            )
             recent_bytes = 0 if self.recent is None else self.recent.memory_bytes
             self.ring_bytes, self.has_ring = ring.ring_bytes + recent_bytes, True
             try:
                 while not stop.is_set():
                     self.meter = metering.meter
                     _emit_all(metering.step(), emit)
+                    for told in metering.take_facts():
+                        emit(told)
                     self._note_link(emit, is_up=metering.is_up)
             finally:
                 _emit_all(metering.flush(), emit)

@@ -14,6 +14,8 @@ from netmote.daemon.config import Config
 from netmote.daemon.ring_metering import IDLE_MARGIN_NS
 from netmote.errors import Permanent
 from netmote.metering.flow_meter import FlowMeter
+from netmote.metering.neighbours import Neighbours
+from netmote.records.fact import FactBatch
 from netmote.records.flow import FlowBatch
 
 # Bound on the meters of one file; each allocates its flow table.
@@ -62,7 +64,8 @@ def replay_capture(
             outcome(step)
 
     for batch in flow_batches(capture, config, interface=interface, advanced=advanced, packet_filter=packet_filter):
-        _count(summary, batch)
+        if isinstance(batch, FlowBatch):
+            _count(summary, batch)
         take(analysis.observe(batch))
     take(analysis.finish())
     return summary
@@ -75,13 +78,15 @@ def flow_batches(
     interface: str,
     advanced: Callable[[int], None] = lambda _packets: None,
     packet_filter: PacketFilter | None = None,
-) -> Iterator[FlowBatch]:
-    """The panes of a file, metered as the daemon meters its interfaces: one meter each, where the file names several.
+) -> Iterator[FlowBatch | FactBatch]:
+    """The panes of a file, metered as the daemon meters its interfaces: one meter each, where the file names several. Also the facts
+    about who claims which address.
 
     `interface` names what the file leaves unnamed. An interface without packets is moved on by the others' event time, as the
     clock moves it on live.
     """
     meters: dict[str, FlowMeter] = {}
+    neighbours: dict[str, Neighbours] = {}
     for packets in read_capture(capture, packet_filter=packet_filter):
         advanced(packets.received)
         name = packets.interface or interface
@@ -89,7 +94,9 @@ def flow_batches(
             if len(meters) >= MAX_INTERFACES:
                 raise Permanent(f"{capture}: names more than {MAX_INTERFACES} interfaces")
             meters[name] = _meter(name, config)
+            neighbours[name] = Neighbours(source=meters[name].source)
         yield from meters[name].meter(packets, dropped=packets.dropped)
+        yield from neighbours[name].observe(packets.claims)
         if len(meters) > 1 and len(packets):
             reached = int(packets.timestamp_ns.max()) - IDLE_MARGIN_NS
             for other in meters.values():

@@ -1,7 +1,7 @@
 """What a thread or a process that owns a ring does over and over: read it, meter what came, and say what was lost.
 
     ring ─► packet columns ─┐
-    drop counters ──────────┴─► flow meter ─► panes
+    drop counters ──────────┴─► flow meter ─► panes     (claims ─► neighbours ─► facts)
 
 It is called step by step, so that its caller decides when to stop and where the panes go. When no packet comes, the clock closes
 panes; not while the link is down, for then nothing is observed, and an empty pane would say that nothing was sent.
@@ -15,6 +15,8 @@ from netmote.capture.link_state import LinkState
 from netmote.capture.packets import PacketColumns
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
 from netmote.metering.flow_meter import FlowMeter
+from netmote.metering.neighbours import Neighbours
+from netmote.records.fact import FactBatch
 from netmote.records.flow import FlowBatch
 
 # A block of the ring is handed over at most this long after its first packet; an idle pane closes only after it.
@@ -53,15 +55,17 @@ class RingMetering:
         clock: Clock,
         link: LinkState,
         drops: DropSource | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
-        """`drops` only where this is the interface's one ring: what it lost must be counted once."""
+        """`drops` and `neighbours` only where this is the interface's one ring: what it lost, and who is there, is told once."""
         self.meter = new_meter()
         self.is_up = True
         """Whether the link was up when last looked at."""
         self.clock_set_back = 0
         """Times the wall clock was set back by more than a minute: what was open ended, and time began anew."""
         self._ring, self._new_meter, self._clock = ring, new_meter, clock
-        self._link, self._drops = link, drops
+        self._link, self._drops, self._neighbours = link, drops, neighbours
+        self._told: list[FactBatch] = []
         self._lost: Counter[str] = Counter()  # not told of a pane yet
         self._looked = clock.monotonic() - _LOOK_SECONDS
 
@@ -75,13 +79,22 @@ class RingMetering:
             if begun is not None and _ends_before(packets, begun - _CLOCK_WENT_BACK_NS):
                 batches += self._begin_anew()
                 self.clock_set_back += 1
+                if self._neighbours is not None:
+                    self._neighbours.begin_anew()
             self.is_up = True
+            if self._neighbours is not None:
+                self._told += self._neighbours.observe(packets.claims)
             return batches + self.meter.meter(packets, dropped_by=self._take_lost())
         if begun is None or not self.is_up:
             # An observation begins with its first packet, live as in replay; from then on the clock closes idle panes.
             return batches
         self._tell_lost()
         return batches + self.meter.advance(self._clock.now_ns() - IDLE_MARGIN_NS)
+
+    def take_facts(self) -> list[FactBatch]:
+        """What the neighbours told in the last step. Take them after each one."""
+        told, self._told = self._told, []
+        return told
 
     def flush(self) -> list[FlowBatch]:
         """The end: the open pane, all flows ended."""

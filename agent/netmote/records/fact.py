@@ -30,6 +30,8 @@ OCCURRENCES = (
     "snmp_authentication_failure",
     "capture_worker_restarted",  # one of the processes that share an interface; value: its number
     "address_conflict",  # two hardware addresses claim one IP address
+    "neighbour_changed",  # an IP address is claimed by another hardware address than just before
+    "dhcp_server",  # one more DHCP server answers on a segment; value: how many that makes
 )
 
 
