@@ -36,8 +36,9 @@ def free_port() -> int:
 class AgentProcess:
     """snmpd in the foreground. `start` returns when it answers."""
 
-    def __init__(self, directory: Path, *, community: str = "public") -> None:
-        self.directory, self.community = directory, community
+    def __init__(self, directory: Path, *, community: str = "public", keeps_state: bool = False) -> None:
+        """With `keeps_state` its engineBoots rise with each start, as an installed snmpd's do; else they stay 1."""
+        self.directory, self.community, self.keeps_state = directory, community, keeps_state
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         lines = [
@@ -61,7 +62,7 @@ class AgentProcess:
                 "-f",
                 "-I",
                 "-smux",
-                "-C",
+                *([] if self.keeps_state else ["-C"]),
                 "-c",
                 "agent.conf",
                 "-Lf",
@@ -70,7 +71,12 @@ class AgentProcess:
                 "snmpd.pid",
             ],
             cwd=self.directory,
-            env={"SNMP_PERSISTENT_DIR": str(self.directory / "state"), "MIBS": "", "PATH": "/usr/sbin:/usr/bin"},
+            env={
+                "SNMP_PERSISTENT_DIR": str(self.directory / "state"),
+                "MIBS": "",
+                "SNMPCONFPATH": "state",
+                "PATH": "/usr/sbin:/usr/bin",
+            },
         )
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
