@@ -222,10 +222,10 @@ def _bounds(
 
 def _is_exact(keys: Keys, order: NDArray[np.int64], begins_flow: NDArray[np.bool_]) -> bool:
     """Whether neighbours that share a flow's hash bits really share its key."""
-    flow_class = keys.flow_class.take(order)
+    flow_class = keys.flow_class.take(order, mode="wrap")
     differs = flow_class[1:] != flow_class[:-1]
     for column in (keys.low, keys.high):
-        ordered = column.take(order)
+        ordered = column.take(order, mode="wrap")
         differs |= ordered[1:] != ordered[:-1]
     if (differs > begins_flow[1:]).any():
         return False

@@ -263,7 +263,7 @@ class FlowMeter:
         half_row = 2 * half_flow_row
         half_row += grouping.half_reversed
         half_accepted = None if is_all else half_flow_row >= 0
-        bits = packets.tcp_control_bits.take(grouping.order)
+        bits = packets.tcp_control_bits.take(grouping.order, mode="wrap")
         add_packets(self._table, flows, packets, grouping, bits, half_row=half_row, accepted=half_accepted)
         count_retransmissions(self._table, flows, packets, grouping, half_row)
         self._table.put_flows(row, flows) if is_all else self._table.put_flows(row[accepted], flows[accepted])

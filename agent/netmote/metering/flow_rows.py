@@ -12,15 +12,15 @@ from netmote.capture.packets import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP
 CLASS_BITS = np.uint64(0xFFFF_FFFF_FFFF)  # of a key row's `flow_class`: those of the key
 KEY_ROW = np.dtype(
     {
-        "names": ["flow_class", "class_of_service", "initiator", "words", "ports", "free"],
-        "formats": ["u8", "u1", "u1", ("u8", 4), "u4", "u4"],
-        "offsets": [0, 6, 7, 8, 40, 44],
-        "itemsize": 48,
+        "names": ["flow_class", "class_of_service", "initiator", "low", "high", "ports", "free"],
+        "formats": ["u8", "u1", "u1", "u8", "u8", "u4", "u4"],
+        "offsets": [0, 6, 7, 8, 16, 24, 28],
+        "itemsize": 32,
     }
 )
 """flow_class: 0: the row is free; its two highest octets are no part of the key, but the next two fields:
 class_of_service: of the first packet; initiator: which half is the initiator's
-words: low, high, and of IPv6 the far address: see Keys; ports: of IPv6
+low, high: see Keys; ports: of IPv6, whose far address stands beside
 free: the table's stack of free rows, and nothing of this row"""
 FLOW_ROW = np.dtype(
     {
@@ -79,6 +79,7 @@ class FlowRows:
         self._blank_flow = np.zeros(1, FLOW_ROW)
         self._blank_flow["first"], self._blank_flow["minimum"] = UNSEEN, np.iinfo("u4").max
         self.keys = np.zeros(capacity, KEY_ROW)
+        self.far = np.zeros((capacity, 2), "u8")  # of IPv6: the higher endpoint's address
         self.flows = np.repeat(self._blank_flow, capacity)
         self.halves = np.repeat(self._blank_half, 2 * capacity)
         self.control_bits = np.zeros((2 * capacity, 2), "u1")  # per half: of the open pane; since the flow began
@@ -87,7 +88,7 @@ class FlowRows:
     @property
     def memory_bytes(self) -> int:
         """Allocated once."""
-        parts = (self.keys, self.flows, self.halves, self.control_bits, self.counters)
+        parts = (self.keys, self.far, self.flows, self.halves, self.control_bits, self.counters)
         return sum(part.nbytes for part in parts)
 
     @property
@@ -107,7 +108,7 @@ class FlowRows:
 
     def take_keys(self, rows: NDArray[np.int64]) -> NDArray[np.void]:
         """A copy of these rows of `keys`."""
-        return self.keys.view("V48").take(rows).view(KEY_ROW)
+        return self.keys.view("V32").take(rows).view(KEY_ROW)
 
     def take_flows(self, rows: NDArray[np.int64]) -> NDArray[np.void]:
         """A copy of these rows of `flows`; of row -1, anything."""
@@ -115,7 +116,7 @@ class FlowRows:
 
     def put_flows(self, rows: NDArray[np.int64], flows: NDArray[np.void]) -> None:
         """Put back what `take_flows` copied."""
-        self.flows.view("V40")[rows] = flows.view("V40")
+        self.flows.view("V40").put(rows, flows.view("V40"))
 
     def take_halves(self, halves: NDArray[np.int64]) -> NDArray[np.void]:
         """A copy of these rows of `halves`."""
@@ -123,7 +124,7 @@ class FlowRows:
 
     def put_halves(self, halves: NDArray[np.int64], rows: NDArray[np.void]) -> None:
         """Put back what `take_halves` copied."""
-        self.halves.view("V48")[halves] = rows.view("V48")
+        self.halves.view("V48").put(halves, rows.view("V48"))
 
     def begin(
         self,

@@ -80,17 +80,17 @@ class FlowTable(FlowRows):
 
     def _equals(self, keys: Keys, which: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         held = self.take_keys(rows)
-        words, flow_class = held["words"], keys.flow_class.take(which)
+        flow_class = keys.flow_class.take(which)
         equal: NDArray[np.bool_] = (held["flow_class"] & CLASS_BITS) == flow_class
-        equal &= words[:, 0] == keys.low.take(which)
-        equal &= words[:, 1] == keys.high.take(which)
+        equal &= held["low"] == keys.low.take(which)
+        equal &= held["high"] == keys.high.take(which)
         if len(keys.six_position):
             six = np.flatnonzero((flow_class & IS_SIX) != 0)
-            far = keys.six_far
+            far, of_row = keys.six_far, self.far.take(rows.take(six), axis=0)
             if len(six) < len(keys.six_position):
                 far = far.take(np.searchsorted(keys.six_position, which.take(six)), axis=1)
-            for column, wanted in zip((words[:, 2], words[:, 3], held["ports"]), far, strict=True):
-                equal[six] &= column.take(six) == wanted
+            is_equal = (of_row[:, 0] == far[0]) & (of_row[:, 1] == far[1])
+            equal[six] &= is_equal & (held["ports"].take(six) == far[2])
         return equal
 
     def insert(
@@ -106,12 +106,12 @@ class FlowTable(FlowRows):
         rows = self._free[self.free - count : self.free][::-1].astype("i8")
         self.free -= count
         held = np.zeros(count, KEY_ROW)
-        held["flow_class"], held["words"][:, 0], held["words"][:, 1] = keys.flow_class, keys.low, keys.high
+        held["flow_class"], held["low"], held["high"] = keys.flow_class, keys.low, keys.high
         if len(keys.six_position):
-            held["words"][keys.six_position, 2:] = keys.six_far[:2].T
+            self.far[rows[keys.six_position]] = keys.six_far[:2].T
             held["ports"][keys.six_position] = keys.six_far[2]
         held["free"] = self._free[rows]
-        self.keys.view("V48")[rows] = held.view("V48")
+        self.keys.view("V32").put(rows, held.view("V32"))
         self.begin(rows, initiator=initiator, traits=traits)
         self._used = max(self._used, int(rows.max()) + 1)
         self._place(keys.hash, slot.copy(), rows)
@@ -130,10 +130,10 @@ class FlowTable(FlowRows):
     def _hashes(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
         """The hashes of the keys that `rows` hold."""
         held = self.take_keys(rows)
-        words, flow_class = held["words"], held["flow_class"] & CLASS_BITS
+        flow_class = held["flow_class"] & CLASS_BITS
         six = np.flatnonzero((flow_class & IS_SIX) != 0)
-        far = np.array((words[six, 2], words[six, 3], held["ports"][six]), "u8")
-        return self._hash.of(words[:, 0], words[:, 1], flow_class, six, far)
+        far = np.array((*self.far[rows[six]].T, held["ports"][six]), "u8")
+        return self._hash.of(held["low"], held["high"], flow_class, six, far)
 
     def delete(self, rows: NDArray[np.int64]) -> None:
         """Give rows back; the halves become blank."""

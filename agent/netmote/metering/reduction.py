@@ -35,9 +35,9 @@ def add_packets(
     """
     order, start, end = grouping.order, grouping.half_start, grouping.half_end
     rows = table.take_halves(half_row)
-    length = packets.ip_total_length.take(order)
+    length = packets.ip_total_length.take(order, mode="wrap")
     _add_lengths(flows, length, packets.coalesced, grouping)
-    _add_ttl(flows, packets.time_to_live.take(order), grouping)
+    _add_ttl(flows, packets.time_to_live.take(order, mode="wrap"), grouping)
     wide = length.astype("u8")
     _add(rows["octets"], _half_sums(wide, end))
     wide *= wide
@@ -119,7 +119,7 @@ def _add_times(rows: NDArray[np.void], timestamp: NDArray[np.int64], grouping: G
     Returns the earliest time of each half in this block.
     """
     start, end = grouping.half_start, grouping.half_end
-    time = timestamp.take(grouping.order)
+    time = timestamp.take(grouping.order, mode="wrap")
     gap = np.empty(len(time), "i8")
     np.subtract(time[1:], time[:-1], out=gap[1:])
     gap[start] = 0

@@ -25,12 +25,10 @@ def count_retransmissions(
 
     `half_row` (halves,) is each half's row in the table, negative where its flow is refused.
     """
-    payload = packets.tcp_payload_octets
-    has_payload = payload != 0
-    if not has_payload.any():
+    length = packets.tcp_payload_octets.take(grouping.order, mode="wrap")
+    place = np.flatnonzero(length != 0)
+    if not len(place):
         return
-    length = payload.take(grouping.order)
-    place = np.flatnonzero(has_payload.take(grouping.order))
     position = grouping.order.take(place)
     wide, weight = length.take(place).astype("u4"), None
     if len(packets.coalesced):

@@ -30,7 +30,7 @@ def _fill(found: NDArray[np.void], table: FlowRows, rows: NDArray[np.int64], rea
     found["flow_id"] = flow["flow_id"]
     found["flow_end_ns"] = np.maximum(one["last"], other["last"])
     found["flow_start_ns"] = np.minimum(flow["first"], found["flow_end_ns"])
-    _fill_key(found, key, initiator)
+    _fill_key(found, key, table.far.take(rows, axis=0), initiator)
     found["ip_class_of_service"] = key["class_of_service"]
     is_icmp = np.flatnonzero(np.isin(found["protocol_identifier"], (PROTOCOL_ICMP, PROTOCOL_ICMPV6)))
     found["icmp_type"][is_icmp], found["icmp_code"][is_icmp] = flow["expected"][is_icmp].T
@@ -65,15 +65,15 @@ def _fill_counters(found: NDArray[np.void], counters: NDArray[np.uint32], initia
     found["responder_retransmission_count"][some[tcp]] = counters[tcp, RETRANSMISSIONS + 1 - ours]
 
 
-def _fill_key(found: NDArray[np.void], key: NDArray[np.void], initiator: NDArray[np.int64]) -> None:
+def _fill_key(found: NDArray[np.void], key: NDArray[np.void], far: NDArray[np.uint64], initiator: NDArray[np.int64]) -> None:
     """Addresses, ports and class: the endpoint whose half the initiator's is comes first."""
     flow_class = key["flow_class"] & CLASS_BITS
     is_six = (flow_class & IS_SIX) != 0
-    low, high = key["words"][:, 0], key["words"][:, 1]
+    low, high = key["low"], key["high"]
     ends = np.zeros((len(key), 2, 2), "u8")  # (row, endpoint, address word)
     ends[:, 0, 1] = low & np.uint64(0xFFFF_FFFF_FFFF_0000)
     ends[:, 1, 1] = high & np.uint64(0xFFFF_FFFF_FFFF_0000)
-    ends[is_six] = key["words"][is_six].reshape(-1, 2, 2)
+    ends[is_six, 0, 0], ends[is_six, 0, 1], ends[is_six, 1] = low[is_six], high[is_six], far[is_six]
     ports = np.where(is_six, key["ports"], (low & np.uint64(0xFFFF)) | ((high & np.uint64(0xFFFF)) << np.uint64(16)))
     port = np.ascontiguousarray(ports).view(">u2").reshape(-1, 4)[:, :2]
     number = np.arange(len(key))
