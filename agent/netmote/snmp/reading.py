@@ -5,7 +5,7 @@ it bears, and when names and types are read again. Refuses differences, facts, s
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -73,6 +73,20 @@ class DeviceReading:
     refused_columns: Mapping[str, str] = field(default_factory=dict)  # object name -> error-status
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Names:
+    """Names, types and speeds of rows, as columns: read out once, since they stay until they are learnt again."""
+
+    indexes: Sequence[tuple[int, ...]]
+    if_index: NDArray[np.int64]
+    if_name: tuple[str, ...]
+    if_descr: tuple[str, ...]
+    if_alias: tuple[str, ...]
+    if_last_change: tuple[int, ...]
+    if_type: NDArray[np.int64]
+    if_high_speed: NDArray[np.int64]
+
+
 @dataclass(slots=True)
 class _Layout:
     """What was learnt of a device at its last whole walk."""
@@ -83,6 +97,7 @@ class _Layout:
     names: Walk
     twins: tuple[str, ...]  # 32-bit columns that at least one port needs
     system: SystemGroup
+    read_out: _Names | None = None
 
 
 class DeviceReader:
@@ -102,9 +117,11 @@ class DeviceReader:
         if layout is None or layout.signature != signature or self._is_stale(layout, up_time, round_trip):
             layout = await self._learn(session, signature)
         walk = await self._walk_counters(session, layout, is_whole=layout is not self._layout)
-        if layout is self._layout and walk.indexes != layout.indexes:  # a row came or went without the scalars saying so
+        indexes = walk.indexes
+        if layout is self._layout and indexes != layout.indexes:  # a row came or went without the scalars saying so
             layout = await self._learn(session, signature)
             walk = await self._walk_counters(session, layout, is_whole=True)
+            indexes = walk.indexes
         instant = Instant(
             monotonic=walk.first_at,
             round_trip=walk.round_trip_seconds,
@@ -113,13 +130,13 @@ class DeviceReader:
         )
         self._check_same_life(instant, walk)
         if layout is not self._layout:
-            layout.indexes, layout.twins = walk.indexes, _needed_twins(walk)
+            layout.indexes, layout.twins = indexes, _needed_twins(walk)
             self._layout = layout
         self._last = instant
-        if len(walk.indexes) > LOOP_PORTS:
-            ports, counters = await asyncio.to_thread(_columns, walk, layout)
+        if len(indexes) > LOOP_PORTS:
+            ports, counters = await asyncio.to_thread(_columns, walk, layout, indexes)
         else:
-            ports, counters = _columns(walk, layout)
+            ports, counters = _columns(walk, layout, indexes)
         return DeviceReading(
             wall_ns=self._clock.now_ns() - round((self._clock.monotonic() - walk.first_at) * NANOSECONDS_PER_SECOND),
             instant=instant,
@@ -196,52 +213,81 @@ def _is_usable(wide: Cell | None, narrow: Cell | None) -> bool:
     return narrow is None or narrow.tag not in _BITS or any(wide.value) or not any(narrow.value)
 
 
-def _columns(walk: Walk, layout: _Layout) -> tuple[PortTable, CounterSample]:
+def _columns(walk: Walk, layout: _Layout, all_indexes: list[tuple[int, ...]]) -> tuple[PortTable, CounterSample]:
     # A row is a port when a counter or state has it; a name alone (left over in ifXTable) is none. ifIndex is one arc.
-    indexes = [index for index in walk.indexes if len(index) == 1]
-    names = layout.names.cells
+    indexes = [index for index in all_indexes if len(index) == 1]
+    names = layout.read_out
+    if names is None or names.indexes != indexes:
+        names = layout.read_out = _read_out(layout.names, indexes)
     values = np.zeros((len(indexes), len(INTERFACE_COUNTERS)), np.uint64)
     bits = np.zeros(values.shape, np.uint8)
     for column, source in enumerate(mib.COUNTER_SOURCES):
         wide = walk.cells.get(mib.COLUMN[source.wide], _NO_CELL) if source.wide else _NO_CELL
         narrow = walk.cells.get(mib.COLUMN[source.narrow], _NO_CELL) if source.narrow else _NO_CELL
-        for row, index in enumerate(indexes):
-            wide_cell, narrow_cell = wide.get(index), narrow.get(index)
-            cell = wide_cell if narrow_cell is None or _is_usable(wide_cell, narrow_cell) else narrow_cell
-            if cell is None:
-                continue
-            width = _BITS.get(cell.tag, MALFORMED_BITS) if cell.value else MALFORMED_BITS
-            bits[row, column] = width
-            if width != MALFORMED_BITS:
-                values[row, column] = int.from_bytes(cell.value, "big") & ((1 << width) - 1)
-
-    def numbers(cells: Mapping[tuple[int, ...], Cell], default: int = 0) -> list[int]:
-        return [value if (value := _number(cells.get(index))) is not None else default for index in indexes]
-
-    def texts(name: str) -> tuple[str, ...]:
-        return tuple(_text(names[mib.COLUMN[name]].get(index)) for index in indexes)
-
-    speeds = [
-        high_speed(_number(names[mib.COLUMN["ifSpeed"]].get(index)), _number(names[mib.COLUMN["ifHighSpeed"]].get(index)))
-        for index in indexes
-    ]
+        if wide or narrow:
+            values[:, column], bits[:, column] = _counters(wide, narrow, indexes)
     ports = PortTable(
-        if_index=np.array([index[0] for index in indexes], np.int64),
-        if_name=texts("ifName"),
-        if_descr=texts("ifDescr"),
-        if_alias=texts("ifAlias"),
-        if_admin_status=_enumeration(numbers(walk.cells[mib.COLUMN["ifAdminStatus"]]), highest=3),
-        if_oper_status=_enumeration(numbers(walk.cells[mib.COLUMN["ifOperStatus"]]), highest=7),
-        if_last_change=tuple(numbers(names[mib.COLUMN["ifLastChange"]])),
+        if_index=names.if_index,
+        if_name=names.if_name,
+        if_descr=names.if_descr,
+        if_alias=names.if_alias,
+        if_admin_status=_enumeration(_numbers(walk, "ifAdminStatus", indexes), highest=3),
+        if_oper_status=_enumeration(_numbers(walk, "ifOperStatus", indexes), highest=7),
+        if_last_change=names.if_last_change,
     )
     counters = CounterSample(
         values=values,
         bits=bits,
-        discontinuity=np.array(numbers(walk.cells[mib.COLUMN["ifCounterDiscontinuityTime"]], default=-1), np.int64),
-        if_type=np.array(numbers(names[mib.COLUMN["ifType"]]), np.int64),
-        if_high_speed=np.array(speeds, np.int64),
+        discontinuity=np.array(_numbers(walk, "ifCounterDiscontinuityTime", indexes, default=-1), np.int64),
+        if_type=names.if_type,
+        if_high_speed=names.if_high_speed,
     )
     return ports, counters
+
+
+def _counters(
+    wide: Mapping[tuple[int, ...], Cell], narrow: Mapping[tuple[int, ...], Cell], indexes: Sequence[tuple[int, ...]]
+) -> tuple[NDArray[np.uint64], list[int]]:
+    """One counter of every row: values, and how many bits each has (0: absent)."""
+    numbers, widths = [], []
+    for index in indexes:
+        cell = wide.get(index)
+        if narrow:
+            twin = narrow.get(index)
+            if twin is not None and not _is_usable(cell, twin):
+                cell = twin
+        width = number = 0
+        if cell is not None:
+            tag, value = cell
+            width = _BITS.get(tag, MALFORMED_BITS) if value else MALFORMED_BITS
+            if width != MALFORMED_BITS:
+                number = int.from_bytes(value, "big") & ((1 << width) - 1)
+        numbers.append(number)
+        widths.append(width)
+    return np.array(numbers, np.uint64), widths
+
+
+def _read_out(walk: Walk, indexes: Sequence[tuple[int, ...]]) -> _Names:
+    def texts(name: str) -> tuple[str, ...]:
+        return tuple(_text(walk.cells[mib.COLUMN[name]].get(index)) for index in indexes)
+
+    speed, in_millions = walk.cells[mib.COLUMN["ifSpeed"]], walk.cells[mib.COLUMN["ifHighSpeed"]]
+    speeds = [high_speed(_number(speed.get(index)), _number(in_millions.get(index))) for index in indexes]
+    return _Names(
+        indexes=indexes,
+        if_index=np.array([index[0] for index in indexes], np.int64),
+        if_name=texts("ifName"),
+        if_descr=texts("ifDescr"),
+        if_alias=texts("ifAlias"),
+        if_last_change=tuple(_numbers(walk, "ifLastChange", indexes)),
+        if_type=np.array(_numbers(walk, "ifType", indexes), np.int64),
+        if_high_speed=np.array(speeds, np.int64),
+    )
+
+
+def _numbers(walk: Walk, name: str, indexes: Sequence[tuple[int, ...]], default: int = 0) -> list[int]:
+    cells = walk.cells[mib.COLUMN[name]]
+    return [value if (value := _number(cells.get(index))) is not None else default for index in indexes]
 
 
 def _enumeration(numbers: list[int], *, highest: int) -> NDArray[np.uint8]:
