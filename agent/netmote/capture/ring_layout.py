@@ -1,6 +1,6 @@
 """The seam between a ring's public face and the two ways the kernel lays packets out in shared memory (linux/if_packet.h)."""
 
-import errno
+import platform
 import socket
 import struct
 from typing import Any, Protocol
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from netmote.capture.virtio_header import VIRTIO_HEADER_BYTES
+from netmote.capture.virtio_header import VIRTIO_HEADER_BYTES, is_told_of_all
 
 SOL_PACKET = 263
 STATISTICS, VERSION = 6, 10
@@ -69,12 +69,8 @@ class RingLayout(Protocol):
 def set_up(packet_socket: socket.socket, *, version: int, request: bytes) -> None:
     """Choose the version, where frames begin, and allocate the ring."""
     packet_socket.setsockopt(SOL_PACKET, VERSION, version)
-    try:
+    if is_told_of_all(platform.release()):
         packet_socket.setsockopt(SOL_PACKET, _VNET_HDR, 1)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOPROTOOPT):
-            raise
-        # Linux before 4.6 has it for no ring: packets that stand for several are counted as one.
     # Frames begin behind 82 bytes of TPACKET_V3, this header, and what is reserved. At 92, all of 61 to 68 kept bytes make records
     # of 160 bytes.
     packet_socket.setsockopt(SOL_PACKET, _RESERVE, 0 if has_vnet_header(packet_socket) else VIRTIO_HEADER_BYTES)
