@@ -1,15 +1,12 @@
 """One interface, captured: panes while it is there, a fact and a reason when it goes, capture again when it is back."""
 
 import asyncio
-import ctypes
-import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from daemon_legs import Legs, until
+from veth_link import Link
 
 from netmote.capture.config import CaptureConfig
 from netmote.capture.pcap_file import read_capture
@@ -24,57 +21,6 @@ from netmote.records.fact import FactBatch
 from netmote.records.flow import PANE_NS, FlowBatch
 
 pytestmark = pytest.mark.root
-
-_CLONE_NEWNET = 0x40000000
-
-
-def ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, timeout=20)
-
-
-class Link:
-    """A veth pair within a namespace of our own, which this thread and those it starts are in."""
-
-    def __init__(self, namespace: str) -> None:
-        self.namespace = namespace
-
-    def create(self) -> None:
-        ip("-n", self.namespace, "link", "add", "wire0", "type", "veth", "peer", "name", "wire1")
-        for name in ("wire0", "wire1"):
-            ip("-n", self.namespace, "link", "set", name, "up")
-
-    def delete(self) -> None:
-        ip("-n", self.namespace, "link", "del", "wire0")
-
-    def send(self, count: int = 20) -> None:
-        """Frames on the wire: ARP requests for a neighbour that nobody is."""
-        import socket
-
-        frame = bytes.fromhex("ffffffffffff020000000001080600010800060400010200000000010a4d0001000000000000") + bytes(22)
-        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
-            sender.bind(("wire1", 0))
-            for _ in range(count):
-                sender.send(frame)
-
-
-@pytest.fixture
-def link() -> Iterator[Link]:
-    if shutil.which("ip") is None:
-        pytest.skip("iproute2 is not installed")
-    namespace = f"nmdaemon{os.getpid() % 10_000}"
-    ip("netns", "add", namespace)
-    libc = ctypes.CDLL(None, use_errno=True)
-    ours = Path("/proc/thread-self/ns/net").open("rb")  # noqa: SIM115 - closed below
-    try:
-        with Path(f"/run/netns/{namespace}").open("rb") as theirs:
-            assert libc.setns(theirs.fileno(), _CLONE_NEWNET) == 0
-        for scope in ("all", "default"):  # the wire carries only what a test sends
-            Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6").write_text("1")
-        yield Link(namespace)
-    finally:
-        assert libc.setns(ours.fileno(), _CLONE_NEWNET) == 0
-        ours.close()
-        ip("netns", "del", namespace)
 
 
 class Seen(list[Batch]):

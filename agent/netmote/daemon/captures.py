@@ -43,10 +43,13 @@ class Captures:
         health: Health,
         select: Callable[[tuple[str, ...]], tuple[str, ...]] = select_interfaces,
         look_seconds: float = LOOK_SECONDS,
+        on_worker_death: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`on_worker_death` is told the name of a capture worker that died, in its capture thread."""
         self._sensor, self._emit, self._supervise = sensor, emit, supervise
         self._clock, self._health = clock, health
         self._select, self._look_seconds = select, look_seconds
+        self._on_worker_death = on_worker_death
         self._capture, self._metering = CaptureConfig(), MeteringConfig()
         self._running: dict[str, tuple[Observation, Supervised]] = {}
         self._following: Supervised | None = None
@@ -134,6 +137,7 @@ class Captures:
                     clock=self._clock,
                     emit=self._emit,
                     health=self._health,
+                    on_worker_death=self._on_worker_death,
                 )
                 supervised = self._supervise(observation.source, observation.run)
                 self._running[name] = (observation, supervised)

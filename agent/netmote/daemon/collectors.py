@@ -41,7 +41,14 @@ class Collectors:
     ) -> None:
         self._sensor, self._state_dir, self._emit = sensor, state_dir, emit
         self._supervise, self._clock, self._random = supervise, clock, random
-        self.captures = Captures(sensor=sensor, emit=emit, supervise=supervise, clock=clock, health=health)
+        self.captures = Captures(
+            sensor=sensor,
+            emit=emit,
+            supervise=supervise,
+            clock=clock,
+            health=health,
+            on_worker_death=lambda name: metrics.component_restarts_total.inc(component=name),
+        )
         self.evidence = Evidence(
             EvidenceFiles(state_dir),
             sensor=sensor,

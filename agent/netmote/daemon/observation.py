@@ -2,7 +2,7 @@
 
     ring ─► packet columns ─► flow meter ─► FlowBatch ─► (event loop) ingest
 
-An interface that vanishes is a fact; it is opened again by name when it is back, and the gap is recorded.
+With several workers the thread reads no ring: it listens to the processes that do (`capture_workers`). An interface that vanishes is a fact; it is opened again by name when it is back, and the gap is recorded.
 """
 
 import asyncio
@@ -21,7 +21,9 @@ from netmote.capture.pcapng_writer import PcapngWriter
 from netmote.capture.recent_headers import HeaderFollowers, RecentHeaders
 from netmote.capture.ring import InterfaceGone, Ring, packet_socket
 from netmote.clock import Clock
+from netmote.daemon.capture_workers import STOP_SECONDS, CaptureWorkers
 from netmote.daemon.ring_metering import READ_SECONDS, RingMetering
+from netmote.daemon.supervisor import WELL_SECONDS
 from netmote.errors import Unavailable
 from netmote.metering.config import MeteringConfig
 from netmote.metering.flow_meter import FlowMeter
@@ -37,6 +39,10 @@ log = logging.getLogger(__name__)
 _REOPEN_SECONDS = 2.0
 
 
+def _ignore(_: str) -> None:
+    return
+
+
 class Observation:
     """Capture and metering of one interface in a thread of its own. `emit` is called on the event loop's thread."""
 
@@ -50,11 +56,16 @@ class Observation:
         clock: Clock,
         emit: Callable[[Batch], None],
         health: Health,
+        on_worker_death: Callable[[str], None] = _ignore,
     ) -> None:
+        """`on_worker_death` is told the worker's name, in the capture thread."""
         self.interface = interface
         self.source = f"capture:{interface}"
         self._capture, self._metering = capture, metering
         self._clock, self._emit, self._health = clock, emit, health
+        self._on_worker_death = on_worker_death
+        self._workers: CaptureWorkers | None = None
+        self._worker_died_at: float | None = None
         self._entity = Entity(EntityKind.INTERFACE, f"{sensor}/{interface}")
         self.meter: FlowMeter | None = None
         self.neighbours = Neighbours(source=self.source)
@@ -102,13 +113,14 @@ class Observation:
             raise
         finally:
             stop.set()
-            # The last pane is flushed by the thread; it ends within one read.
-            await asyncio.to_thread(thread.join, 5 * READ_SECONDS + 1.0)
+            # The last pane is flushed by the thread; it ends within one read, or when the workers have.
+            patience = 5 * READ_SECONDS if self._capture.workers == 1 else STOP_SECONDS
+            await asyncio.to_thread(thread.join, patience + 1.0)
 
     def _work(self, emit: Callable[[Batch], None], stop: threading.Event) -> None:
         while not stop.is_set():
             try:
-                ring = self._open_ring()
+                opened = self._open_ring() if self._capture.workers == 1 else self._open_workers(emit)
             except InterfaceGone as error:
                 self._note_gone(emit, error)
                 stop.wait(_REOPEN_SECONDS)
@@ -119,14 +131,17 @@ class Observation:
             for condition in ("capture_interface_gone", "capture_unavailable", "capture_link_down"):
                 emit(self._fact(condition, 0.0))
             try:
-                self._meter_ring(ring, emit, stop)
+                if isinstance(opened, CaptureWorkers):
+                    self._follow_workers(opened, emit, stop)
+                else:
+                    self._meter_ring(opened, emit, stop)
             except InterfaceGone as error:
                 self._note_gone(emit, error)
             finally:
-                self.has_ring = False
-                ring.close()
-                if ring.tee is not None:
-                    ring.tee.close()
+                self.has_ring, self._workers = False, None
+                opened.close()
+                if isinstance(opened, Ring) and opened.tee is not None:
+                    opened.tee.close()
 
     def _note_gone(self, emit: Callable[[Batch], None], error: InterfaceGone) -> None:
         if self.gone_since is None:
@@ -189,6 +204,64 @@ class Observation:
                     self._note_link(emit, is_up=metering.is_up)
             finally:
                 _emit_all(metering.flush(), emit)
+
+    def _open_workers(self, emit: Callable[[Batch], None]) -> CaptureWorkers:
+        def died(number: int, how: str) -> None:
+            self._worker_died_at = self._clock.monotonic()
+            reason = f"worker {number} of {self.interface} is started again: {how}"
+            self._health.degrade(self._workers_component, Level.FULL, reason)
+            log.error("%s", reason, extra={"component": self.source})
+            self._on_worker_death(f"{self.source}:{number}")
+            emit(self._fact("capture_worker_restarted", float(number), reason=how))
+
+        def tee_failed(text: str) -> None:
+            self._health.degrade(f"tee:{self.interface}", Level.FULL, text)
+            log.warning("%s", text, extra={"component": self.source})
+
+        self._health.recover(f"tee:{self.interface}")
+        return CaptureWorkers(
+            self.interface,
+            self._capture,
+            self._metering,
+            source=self.source,
+            clock=self._clock,
+            random=SystemRandom(),
+            on_death=died,
+            on_tee_failure=tee_failed,
+            tee_name=f"{self.interface}-{self._clock.now_ns()}",
+        )
+
+    def _follow_workers(self, workers: CaptureWorkers, emit: Callable[[Batch], None], stop: threading.Event) -> None:
+        def each_step() -> None:
+            self._note_link(emit, is_up=workers.is_up)
+            died_at = self._worker_died_at
+            if died_at is not None and self._clock.monotonic() - died_at > WELL_SECONDS:
+                self._worker_died_at = None
+                self._health.recover(self._workers_component)
+
+        self._workers, self.ring_bytes, self.has_ring = workers, workers.ring_bytes, True
+        try:
+            workers.follow(emit, stop, each_step)
+        finally:
+            self._health.recover(self._workers_component)
+
+    @property
+    def _workers_component(self) -> str:
+        return f"{self.source}:workers"
+
+    @property
+    def worker_processes(self) -> list[int]:
+        """Ids of the processes that read this interface; none where it is a thread of this one."""
+        workers = self._workers
+        return [] if workers is None else workers.processes
+
+    @property
+    def flows_held(self) -> int:
+        """In all flow tables of this interface."""
+        workers, meter = self._workers, self.meter
+        if workers is not None:
+            return workers.flows_held
+        return 0 if meter is None else meter.flows_held
 
     def _note_link(self, emit: Callable[[Batch], None], *, is_up: bool) -> None:
         """A link that is down is not a silent one: windows are told, and do not count that time as observed."""

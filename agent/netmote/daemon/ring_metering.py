@@ -61,6 +61,8 @@ class RingMetering:
         self.meter = new_meter()
         self.is_up = True
         """Whether the link was up when last looked at."""
+        self.is_idle = True
+        """Whether the last look found no packet."""
         self.clock_set_back = 0
         """Times the wall clock was set back by more than a minute: what was open ended, and time began anew."""
         self._ring, self._new_meter, self._clock = ring, new_meter, clock
@@ -72,6 +74,7 @@ class RingMetering:
     def step(self, timeout: float = READ_SECONDS) -> list[FlowBatch]:
         """Wait for packets at most `timeout` seconds; the panes that closed. Raises InterfaceGone."""
         packets = self._ring.read(timeout)
+        self.is_idle = packets is None
         self._lost["ring"] += self._ring.take_dropped()
         batches = self._look()
         begun = self.meter.open_pane_start_ns

@@ -283,8 +283,7 @@ class Survey:
         for reason, count in daemon.collectors.snmp_ignored().items():
             metrics.snmp_ignored_datagrams_total.rise_to(count, reason=reason)
         for observation in daemon.collectors.observations:
-            if observation.meter is not None:
-                metrics.flow_cache_entries.set(observation.meter.flows_held, collector=observation.source)
+            metrics.flow_cache_entries.set(observation.flows_held, collector=observation.source)
         for sink, outbox in self._outbox.items():
             metrics.outbox_entries.set(outbox.queued, sink=sink)
             metrics.outbox_oldest_age_seconds.set(outbox.oldest_age_seconds or 0.0, sink=sink)

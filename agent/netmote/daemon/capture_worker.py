@@ -1,0 +1,137 @@
+"""The process of one capture worker: adopts a ring that the daemon opened, meters its packets, and sends the panes.
+
+Started as `python -m netmote.daemon.capture_worker SETTINGS` with two inherited descriptors: the packet socket and one end of a socket
+pair. It imports capture and metering, nothing else of the agent. It ends when the daemon does: then the other end of the pair is
+closed. While the daemon does not read, it waits, and what the ring cannot hold meanwhile the kernel counts.
+"""
+
+import contextlib
+import json
+import select
+import signal
+import socket
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from netmote.capture.link_state import LinkState
+from netmote.capture.pcapng_writer import PcapngWriter
+from netmote.capture.ring import InterfaceGone, Ring
+from netmote.clock import Clock, SystemClock
+from netmote.daemon.ring_metering import IDLE_MARGIN_NS, RingMetering
+from netmote.daemon.worker_channel import Kind, Progress, encode_pane, encode_progress, framed
+from netmote.metering.config import MeteringConfig
+from netmote.metering.flow_meter import FlowMeter
+from netmote.records.flow import FlowBatch
+
+_PROGRESS_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What a worker is told at its start."""
+
+    interface: str
+    source: str
+    ring_size: int
+    ring: int  # descriptor of the packet socket
+    channel: int  # descriptor of its end of the socket pair
+    metering: dict[str, object]  # of the document
+    begin_ns: int  # panes before this were handed on; 0 at the first start
+    tee: str  # path of the copy of headers; empty: none
+    tee_size: int
+
+    def to_argument(self) -> str:
+        return json.dumps(asdict(self))
+
+
+class CaptureWorker:
+    """One ring, one meter, one channel."""
+
+    def __init__(self, settings: WorkerSettings, *, clock: Clock) -> None:
+        self._settings, self._clock = settings, clock
+        self._channel = socket.socket(fileno=settings.channel)
+        self._sent = 0  # packets in panes of this meter
+        self._watermark_ns = settings.begin_ns
+        self._told_at = clock.monotonic()
+
+    def run(self) -> None:
+        """Until the daemon closes the channel, or the interface is gone."""
+        settings = self._settings
+        with contextlib.ExitStack() as held:
+            held.callback(self._channel.close)
+            try:
+                adopted = socket.socket(fileno=settings.ring)
+                ring = Ring(settings.interface, ring_size=settings.ring_size, promiscuous=False, adopted=adopted)
+                held.callback(ring.close)
+                if settings.tee:
+                    self._begin_tee(ring, held)
+                link = LinkState(settings.interface)
+                held.callback(link.close)
+                metering = RingMetering(ring, self._new_meter, clock=self._clock, link=link)
+                if settings.begin_ns:
+                    metering.meter.advance(settings.begin_ns)
+                self._follow(metering)
+            except InterfaceGone as error:
+                self._channel.sendall(framed(Kind.GONE, str(error).encode()))
+
+    def _new_meter(self) -> FlowMeter:
+        settings = self._settings
+        config = MeteringConfig.model_validate(settings.metering)
+        return FlowMeter.configured(config, source=settings.source, interface=settings.interface)
+
+    def _follow(self, metering: RingMetering) -> None:
+        channel = select.poll()
+        channel.register(self._channel.fileno(), select.POLLIN)
+        try:
+            while not channel.poll(0):  # the daemon never writes: what can be read is the end
+                meter = metering.meter
+                self._send(metering.step())
+                if metering.meter is not meter:  # what was open has ended
+                    self._sent = 0
+                self._tell(metering)
+        finally:
+            self._send(metering.flush())
+
+    def _send(self, batches: list[FlowBatch]) -> None:
+        for batch in batches:
+            self._channel.sendall(encode_pane(batch))
+            self._sent += batch.loss.received
+
+    def _tell(self, metering: RingMetering) -> None:
+        now = self._clock.monotonic()
+        if now - self._told_at < _PROGRESS_SECONDS:
+            return
+        self._told_at = now
+        meter = metering.meter
+        begun = meter.open_pane_start_ns
+        if begun is not None:
+            self._watermark_ns = begun
+        elif metering.is_up and metering.is_idle:
+            self._watermark_ns = self._clock.now_ns() - IDLE_MARGIN_NS
+        open_packets = max(0, meter.accounting.received - self._sent)
+        told = Progress(self._watermark_ns, open_packets, meter.flows_held, metering.clock_set_back, metering.is_up)
+        self._channel.sendall(encode_progress(told))
+
+    def _begin_tee(self, ring: Ring, held: contextlib.ExitStack) -> None:
+        settings = self._settings
+        try:
+            path = Path(settings.tee)
+            ring.tee = PcapngWriter(path, interface=settings.interface, link_type=ring.link_type, limit_bytes=settings.tee_size)
+            held.callback(ring.tee.close)
+        except OSError as error:
+            # The copy is for later questions; capture itself goes on without it.
+            self._channel.sendall(framed(Kind.NOTE, f"captured headers are not written: {error}".encode()))
+
+
+def main() -> None:
+    """The process."""
+    # A key pressed at the terminal goes to the daemon alone, which ends its workers in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The daemon is gone: nobody is left to tell.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        CaptureWorker(WorkerSettings(**json.loads(sys.argv[1])), clock=SystemClock()).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""What a capture worker tells the daemon over their socket pair: messages of a kind, a length, and bytes. No I/O.
+
+    kind (u8)  length (u32, little-endian)  payload
+
+PANE: one pane of flow slices. PROGRESS: how far the worker has come, several times a second. GONE: the interface is. NOTE: the copy of
+headers cannot be written. The daemon says nothing but the end: it closes its side, and the worker flushes and ends.
+"""
+
+import json
+import struct
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from netmote.records.flow import FLOW_DTYPE, CaptureLoss, FlowBatch
+
+_FRAME = struct.Struct("<BI")
+_PANE = struct.Struct("<qqI")
+_PROGRESS = struct.Struct("<qQIIB")
+_SMALL_BYTES = 1 << 20  # more than any message without slices
+
+
+class Kind(IntEnum):
+    """Of message."""
+
+    PANE = 1
+    PROGRESS = 2
+    GONE = 3
+    NOTE = 4
+
+
+class BrokenChannelError(Exception):
+    """A message that no worker sends: the worker is to be ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a worker has come."""
+
+    watermark_ns: int  # every pane that ends by then was sent, where it had one
+    received: int  # packets accounted in the pane that is open: lost, should the worker die now
+    flows_held: int
+    clock_set_back: int  # times so far
+    is_up: bool  # the link
+
+
+def most_bytes(max_flows: int) -> int:
+    """The longest message of a worker with so large a flow table: a pane tells each flow once, and each that gave way in it."""
+    return _SMALL_BYTES + 2 * max_flows * FLOW_DTYPE.itemsize
+
+
+def framed(kind: Kind, payload: bytes) -> bytes:
+    """One message."""
+    return _FRAME.pack(kind, len(payload)) + payload
+
+
+def encode_pane(batch: FlowBatch) -> bytes:
+    """A message with this pane. Source and interface are known to both."""
+    loss = json.dumps(asdict(batch.loss)).encode()
+    head = _PANE.pack(batch.start_ns, batch.end_ns, len(loss))
+    return framed(Kind.PANE, head + loss + batch.slices.tobytes())
+
+
+def decode_pane(payload: bytes, *, source: str, interface: str) -> FlowBatch:
+    """The pane; its slices are a view of `payload`. Raises BrokenChannelError."""
+    try:
+        start_ns, end_ns, loss_bytes = _PANE.unpack_from(payload)
+        begin = _PANE.size + loss_bytes
+        told: dict[str, Any] = json.loads(payload[_PANE.size : begin])
+        # JSON has no tuples.
+        values: dict[str, Any] = {name: _pairs(value) if isinstance(value, list) else int(value) for name, value in told.items()}
+        return FlowBatch(
+            source, start_ns, end_ns, interface, np.frombuffer(payload, FLOW_DTYPE, offset=begin), CaptureLoss(**values)
+        )
+    except (struct.error, ValueError, TypeError) as error:
+        raise BrokenChannelError(f"not a pane: {error}") from error
+
+
+def encode_progress(progress: Progress) -> bytes:
+    """A message with this progress."""
+    told = (progress.watermark_ns, progress.received, progress.flows_held, progress.clock_set_back, progress.is_up)
+    return framed(Kind.PROGRESS, _PROGRESS.pack(*told))
+
+
+def decode_progress(payload: bytes) -> Progress:
+    """The progress. Raises BrokenChannelError."""
+    try:
+        watermark_ns, received, flows_held, clock_set_back, is_up = _PROGRESS.unpack(payload)
+    except struct.error as error:
+        raise BrokenChannelError(f"not a progress: {error}") from error
+    return Progress(watermark_ns, received, flows_held, clock_set_back, bool(is_up))
+
+
+class MessageReader:
+    """Cuts a stream of bytes into messages; `limit` bounds one of them, and so what is held."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[Kind, bytes]]:
+        """The messages that are complete now. Raises BrokenChannelError."""
+        self._buffer += data
+        while len(self._buffer) >= _FRAME.size:
+            number, length = _FRAME.unpack_from(self._buffer)
+            if length > self._limit:
+                raise BrokenChannelError(f"a message of {length} bytes; the longest has {self._limit}")
+            end = _FRAME.size + length
+            if len(self._buffer) < end:
+                return
+            payload = bytes(memoryview(self._buffer)[_FRAME.size : end])
+            del self._buffer[:end]
+            try:
+                kind = Kind(number)
+            except ValueError as error:
+                raise BrokenChannelError(f"message kind {number}") from error
+            yield kind, payload
+
+
+def sum_of_losses(losses: list[CaptureLoss]) -> CaptureLoss:
+    """What became of the packets of all of them; every field is a number or counts by name."""
+    total: dict[str, Any] = {}
+    for each in fields(CaptureLoss):
+        values = [getattr(loss, each.name) for loss in losses]
+        if isinstance(each.default, tuple):
+            counts: Counter[str] = Counter()
+            for pairs in values:
+                counts.update(dict(pairs))
+            total[each.name] = tuple(sorted(counts.items()))
+        else:
+            total[each.name] = sum(values)
+    return CaptureLoss(**total)
+
+
+def _pairs(value: list[Any]) -> Any:
+    return tuple((str(name), int(count)) for name, count in value)
