@@ -13,6 +13,7 @@ from netmote.capture.frames import rows_at
 from netmote.capture.packets import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, Undecodable
 
 _IPV4_HEADER, _IPV6_HEADER = 20, 40
+_SHORTEST_PAYLOAD = 46  # of an Ethernet frame, padded (IEEE 802.3 section 3.2.7)
 _IPV6_ROW = _IPV6_HEADER + 16  # up to the control bits of TCP, in words of eight bytes
 # Extension headers that are stepped over (RFC 8200 section 4; AH: RFC 4302 section 2). ESP (50) hides what follows; 59 is none.
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS = 0, 43, 44, 51, 60
@@ -93,13 +94,14 @@ class Datagrams:
 def decode_ipv4(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns) -> NDArray[np.uint8]:
     """Decode IPv4 packets (RFC 791 section 3.1) at `rows` into `columns`; returns the reason of each, 0 where decoded.
 
-    A total length of zero is an offloaded segment (the sending host lets its network card cut it): its length is the wire's.
+    A total length of zero is an offloaded segment (the sending host lets its network card cut it), or more than 64 KiB joined: its
+    length is the wire's, where that is more than the padding of a short frame may be.
     """
     buffer, offset = datagrams.buffer, datagrams.offset[rows]
     available, wire = datagrams.available[rows], datagrams.wire[rows]
     header = rows_at(buffer, offset, _IPV4_HEADER)
     claimed = header.view(">u2")[:, 1].astype("i8")
-    total = np.where(claimed == 0, np.maximum(wire, _IPV4_HEADER), claimed)
+    total = np.where((claimed == 0) & (wire > _SHORTEST_PAYLOAD), wire, claimed)
     length = (header[:, 0] & 0x0F).astype("i8") * 4
     reason = np.zeros(len(rows), "u1")
     reason[(header[:, 0] >> 4 != 4) | (length < _IPV4_HEADER) | (total < length)] = Undecodable.BAD_IP_HEADER
