@@ -107,7 +107,7 @@ def test_ipfix_file_is_read_by_tshark(capture: Path, tmp_path: Path) -> None:
         timeout=60,
     )
     assert damaged.stdout == b""
-    assert "needs a place" in run(capture, "--format", "ipfix", code=1).output
+    assert "needs a place" in str(run(capture, "--format", "ipfix", code=1).exception)
 
 
 def test_summary_meters_as_fully(capture: Path) -> None:

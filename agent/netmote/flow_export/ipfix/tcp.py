@@ -50,8 +50,9 @@ class TcpTransport:
         made = self._writer.get_extra_info("socket")
         made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(_STALL_SECONDS * 1000))
-        # `drain` then waits until nothing is left in this process: what was sent is the kernel's.
-        self._writer.transport.set_write_buffer_limits(high=0)
+        # `drain` then waits until nothing is left in this process: what was sent is the kernel's. (With high=0 a TLS transport
+        # pauses even while its buffer is empty.)
+        self._writer.transport.set_write_buffer_limits(high=1, low=0)
 
     async def send(self, message: bytes, *, has_templates: bool) -> None:  # noqa: ARG002 (TCP loses none)
         """Hand one message to the kernel."""
