@@ -10,8 +10,8 @@ _KEPT = 96  # bytes of each packet; the length on the wire is the real one
 _CHUNK = 100_000
 
 
-def write_capture(path: Path, *, packets: int, flows: int, seconds: float, seed: int = 7) -> None:
-    """Write a classic pcap file. Every flow has at least one packet; popularity falls like Zipf's."""
+def write_capture(path: Path, *, packets: int, flows: int, seconds: float, clients: int = 2**16, seed: int = 7) -> None:
+    """Write a classic pcap file. Every flow has at least one packet; popularity falls like Zipf's; clients are of 10.0.0.0/8."""
     random = np.random.default_rng(seed)
     weight = 1.0 / (np.arange(flows) + 50.0) ** 1.05
     count = 1 + random.multinomial(packets - flows, weight / weight.sum())
@@ -21,7 +21,7 @@ def write_capture(path: Path, *, packets: int, flows: int, seconds: float, seed:
     time = begin[flow] + random.random(packets) * np.minimum(random.lognormal(1.0, 1.6, flows), seconds - begin)[flow]
     order = np.argsort(time, kind="stable")
     flow, time = flow[order], time[order]
-    kinds = _flows(random, flows)
+    kinds = _flows(random, flows, clients)
     with path.open("wb") as file:
         file.write(np.array([0xA1B2C3D4, 0x0004_0002, 0, 0, 262_144, 1], "<u4").tobytes())
         for start in range(0, packets, _CHUNK):
@@ -29,12 +29,12 @@ def write_capture(path: Path, *, packets: int, flows: int, seconds: float, seed:
             file.write(_records(random, kinds, flow[part], time[part]).tobytes())
 
 
-def _flows(random: np.random.Generator, flows: int) -> dict[str, NDArray]:
+def _flows(random: np.random.Generator, flows: int, clients: int) -> dict[str, NDArray]:
     return {
         "six": random.random(flows) < 0.15,
         "tagged": random.random(flows) < 0.05,
         "udp": random.random(flows) < 0.27,
-        "client": random.integers(0, 2**16, flows).astype(">u4").view("u1").reshape(-1, 4),
+        "client": (random.integers(0, clients, flows) + (10 << 24)).astype(">u4").view("u1").reshape(-1, 4),
         "server": random.integers(2**24, 0xDFFF_FFFF, flows).astype(">u4").view("u1").reshape(-1, 4),
         "port": random.integers(1024, 65_536, flows).astype(">u2").view("u1").reshape(-1, 2),
         "service": random.choice([443, 80, 22, 8080, 3306], flows).astype(">u2").view("u1").reshape(-1, 2),

@@ -8,9 +8,9 @@ from typing import Self
 _PATIENCE = 60.0
 
 
-def command_output(*command: str) -> str:
-    """What a command printed that must succeed."""
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=_PATIENCE, stdin=subprocess.DEVNULL).stdout
+def command_output(*command: str, patience: float = _PATIENCE) -> str:
+    """What a command printed that must succeed within `patience` seconds."""
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=patience, stdin=subprocess.DEVNULL).stdout
 
 
 class Wire:
@@ -77,7 +77,7 @@ class Sender:
 
     def send(self, how: str, per_second: int, seconds: float) -> tuple[int, float]:
         """Packets sent and the seconds that took; rate 0: as fast as it goes."""
-        sent, elapsed = command_output(*self.command(how, per_second, seconds)).split()
+        sent, elapsed = command_output(*self.command(how, per_second, seconds), patience=seconds + _PATIENCE).split()
         return int(sent), float(elapsed)
 
 
