@@ -105,3 +105,19 @@ def test_a_meter_begun_anew_is_another_one() -> None:
     assert set(ended["flow_end_reason"].tolist()) == {4}
     (rest,) = assembly.finish()
     assert (rest["source_transport_port"], rest["initiator_packets"]) == (99, 7)
+
+
+def test_flows_of_a_meter_that_died_do_not_stay() -> None:
+    """A flow silent for longer than any timeout ends as forced with the next pane; one that still speaks goes on."""
+    assembly = FlowAssembly(max_silence_ns=60 * SECOND)
+    slices = np.zeros(2, FLOW_DTYPE)
+    slices["flow_id"], slices["initiator_packets"] = [1, 2], 3
+    slices["flow_start_ns"] = slices["flow_end_ns"] = SECOND
+    assert len(assembly.add(slices)) == 0
+    later = slices[1:].copy()
+    later["flow_end_ns"] = 61 * SECOND
+    assert len(assembly.add(later)) == 0
+    later["flow_end_ns"] = 62 * SECOND
+    (gone,) = assembly.add(later)
+    assert (gone["flow_id"], gone["flow_end_reason"]) == (1, 4)
+    assert (len(assembly), assembly.ended_early) == (1, 1)

@@ -42,12 +42,16 @@ class FlowAssembly:
     A record is a slice over the flow's whole life, with its end reason. Counters of 32 bits stop at their largest value.
     """
 
-    def __init__(self, max_flows: int | None = None) -> None:
-        """Beyond `max_flows` the flows silent for longest are ended (LACK_OF_RESOURCES); what comes of them later is a record of its own."""
+    def __init__(self, max_flows: int | None = None, *, max_silence_ns: int | None = None) -> None:
+        """Where the end of a flow can be lost on its way. What comes of a flow that was ended here is a record of its own.
+
+        Flows silent for more than `max_silence_ns` before the newest packet are ended (FORCED_END): longer than any timeout, it
+        says that their meter lives no more. Beyond `max_flows` those silent for longest are ended (LACK_OF_RESOURCES).
+        """
         self._open = NO_SLICES
-        self._max_flows = max_flows
+        self._max_flows, self._max_silence_ns = max_flows, max_silence_ns
         self.ended_early = 0
-        """Flows ended for the bound since the start."""
+        """Flows ended here since the start."""
 
     def add(self, slices: NDArray[np.void]) -> NDArray[np.void]:
         """Take the slices of the next pane (FLOW_DTYPE); return the flows that ended in it, in the order of flow id."""
@@ -63,13 +67,14 @@ class FlowAssembly:
             return np.concatenate((forced, self.add(slices)))
         flows = _added_up(joined)
         is_over = flows["flow_end_reason"] != FlowEndReason.CONTINUES
+        if self._max_silence_ns is not None:
+            since = int(flows["flow_end_ns"].max()) - self._max_silence_ns
+            self._end_early(flows, is_over, np.flatnonzero(~is_over & (flows["flow_end_ns"] < since)), FlowEndReason.FORCED_END)
         excess = 0 if self._max_flows is None else len(flows) - int(np.count_nonzero(is_over)) - self._max_flows
         if excess > 0:
             going_on = np.flatnonzero(~is_over)
             silent = going_on[np.argsort(flows["flow_end_ns"][going_on], kind="stable")[:excess]]
-            flows["flow_end_reason"][silent] = FlowEndReason.LACK_OF_RESOURCES
-            is_over[silent] = True
-            self.ended_early += excess
+            self._end_early(flows, is_over, silent, FlowEndReason.LACK_OF_RESOURCES)
         self._open = flows[~is_over]
         ended: NDArray[np.void] = flows[is_over]
         return ended
@@ -81,6 +86,13 @@ class FlowAssembly:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def _end_early(
+        self, flows: NDArray[np.void], is_over: NDArray[np.bool_], rows: NDArray[np.int64], reason: FlowEndReason
+    ) -> None:
+        flows["flow_end_reason"][rows] = reason
+        is_over[rows] = True
+        self.ended_early += len(rows)
 
 
 def _are_of_two_meters(slices: NDArray[np.void]) -> bool:
