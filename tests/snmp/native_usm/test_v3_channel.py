@@ -1,12 +1,12 @@
 """SNMPv3 with a device that reboots, lies, is replaced or is set up wrongly: every row of the USM matrix, and forgeries."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from pysnmp.proto.api import v2c
-from usm_engine import COUNTERS, LONGEST_BOOTS, Request, UsmEngine
+from usm_engine import COUNTERS, Request, UsmEngine
 from usm_exchange import KEYS, REQUEST, USER, Polled
+from usm_matrix import AUTH_ONLY, MATRIX, MISCONFIGURED, NOBODY, Misconfigured, Outcome, Row
 
 from netmote.errors import NetmoteError
 from netmote.snmp.credentials import UsmUser
@@ -14,24 +14,15 @@ from netmote.snmp.native.ber import SEQUENCE, element
 from netmote.snmp.native.channel import Verdict
 from netmote.snmp.native.pdu import GET_REQUEST, build_request
 from netmote.snmp.session import (
-    AuthenticationFailed,
     DecryptionFailed,
     NotInTimeWindow,
     RequestTimedOut,
-    UndecodableAnswer,
-    UnknownContext,
-    UnknownUser,
     UnreadableAnswer,
-    UnsupportedSecurityLevel,
 )
 
 VALUE = 4_386
-AUTH_ONLY = replace(USER, priv_protocol="none", priv_password=None)
-NOBODY = replace(AUTH_ONLY, auth_protocol="none", auth_password=None)
 DES = replace(USER, auth_protocol="md5", priv_protocol="des")
 STRONG = replace(USER, auth_protocol="sha512", priv_protocol="aes256")
-
-Outcome = int | type[NetmoteError]
 
 
 def outcome(result: int | NetmoteError) -> Outcome:
@@ -49,65 +40,6 @@ def test_first_contact_costs_one_message_more(user: UsmUser) -> None:
     assert polled.channel.engine_id == polled.engine.engine_id
     assert not polled.channel.ignored
     assert not polled.notices
-
-
-def zero_digest(message: bytes) -> bytes:
-    at = message.index(b"\x04\x0c") + 2
-    return message[:at] + bytes(12) + message[at + 12 :]
-
-
-@dataclass(frozen=True)
-class Row:
-    """An event in the life of a device that answered before: what the next two polls give, and what the first of them costs."""
-
-    event: str
-    happens: Callable[[UsmEngine], object]
-    first: Outcome
-    messages: int
-    then: Outcome = VALUE
-    learnt: str = ""
-    ignored: str = ""
-
-
-def clock(seconds: float) -> Callable[[UsmEngine], None]:
-    return lambda engine: setattr(engine, "clock_offset", engine.clock_offset + seconds)
-
-
-def becomes(**changes: object) -> Callable[[UsmEngine], None]:
-    return lambda engine: [setattr(engine, name, value) for name, value in changes.items()] and None
-
-
-MATRIX = [
-    Row("reboot, boots + 1", UsmEngine.reboot, VALUE, 2, learnt="forward"),
-    Row("clock + 10,000 s", clock(10_000), VALUE, 2, learnt="forward"),
-    Row("clock + 100 s, within the window", clock(100), VALUE, 1),
-    Row("clock - 100 s, within the window", clock(-100), VALUE, 1),
-    Row("clock - 2,000 s", clock(-2_000), VALUE, 2, learnt="clock_back"),
-    Row("boots back", becomes(boots=1), VALUE, 2, learnt="boots_back"),
-    Row("boots and clock back", becomes(boots=1, clock_offset=-90.0), VALUE, 2, learnt="boots_back"),
-    Row("boots at their maximum", becomes(boots=LONGEST_BOOTS), NotInTimeWindow, 1, NotInTimeWindow),
-    Row("engine id replaced", becomes(engine_id=b"\x80\0\x1f\x88\x04NEWENG"), VALUE, 2, learnt="engine_replaced"),
-    Row(
-        "engine id, boots and clock replaced",
-        becomes(engine_id=b"\x80\0\x1f\x88\x04NEWENG", boots=1, clock_offset=-90.0),
-        VALUE,
-        2,
-        learnt="engine_replaced",
-    ),
-    Row("authentication password changed", becomes(user=replace(USER, auth_password="changed-it")), AuthenticationFailed, 1, AuthenticationFailed, ignored="unproven_report"),
-    Row("user removed", becomes(user=replace(USER, security_name="other")), UnknownUser, 1, UnknownUser, ignored="unproven_report"),
-    Row("user without privacy", becomes(user=AUTH_ONLY), UnsupportedSecurityLevel, 1, UnsupportedSecurityLevel, ignored="unproven_report"),
-    Row("privacy password changed, silently", becomes(user=replace(USER, priv_password="changed-it")), RequestTimedOut, 1, RequestTimedOut),
-    Row("privacy password changed, reported", becomes(user=replace(USER, priv_password="changed-it"), answers_undecryptable=True), DecryptionFailed, 1, DecryptionFailed, ignored="unproven_report"),
-    Row("context removed", becomes(contexts=frozenset({b"other"})), UnknownContext, 1, UnknownContext),
-    Row("tampered response", becomes(tamper=lambda m: m[:-1] + bytes([m[-1] ^ 1])), UnreadableAnswer, 1, UnreadableAnswer, ignored="wrong_digest"),
-    Row("digest zeroed", becomes(tamper=zero_digest), UnreadableAnswer, 1, UnreadableAnswer, ignored="wrong_digest"),
-    Row("plaintext noAuth reply to authPriv request", becomes(response_flags=0), UnreadableAnswer, 1, UnreadableAnswer, ignored="security_level"),
-    Row("authNoPriv reply to authPriv request", becomes(response_flags=1), UnreadableAnswer, 1, UnreadableAnswer, ignored="security_level"),
-    Row("reply from another context engine", becomes(speaks_as=b"\x80\0\0\0\x04other"), UnreadableAnswer, 1, UnreadableAnswer, ignored="another_context"),
-    Row("a message that is none", becomes(tamper=lambda m: m.replace(b"\2\1\3\4", b"\2\1\2\4", 1)), UndecodableAnswer, 1, UndecodableAnswer, ignored="malformed"),
-    Row("octets that are nothing", becomes(tamper=lambda _: b""), RequestTimedOut, 1, RequestTimedOut, ignored="malformed"),
-]  # fmt: skip
 
 
 @pytest.mark.parametrize("row", MATRIX, ids=[row.event for row in MATRIX])
@@ -136,32 +68,15 @@ def test_what_was_repaired_works_again(row: Row) -> None:
     assert polled.poll() == VALUE
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs", "first", "second"),
-    [
-        (replace(USER, auth_password="not-the-one"), USER, AuthenticationFailed, AuthenticationFailed),
-        (replace(USER, auth_protocol="sha256"), USER, AuthenticationFailed, AuthenticationFailed),
-        (replace(USER, security_name="stranger"), USER, UnknownUser, UnknownUser),
-        (USER, AUTH_ONLY, UnsupportedSecurityLevel, UnsupportedSecurityLevel),
-        (USER, NOBODY, UnsupportedSecurityLevel, UnsupportedSecurityLevel),
-        (replace(USER, priv_password="not-the-one"), USER, RequestTimedOut, DecryptionFailed),
-        (replace(USER, priv_protocol="des"), USER, RequestTimedOut, DecryptionFailed),
-        (replace(USER, priv_protocol="aes256"), replace(USER, priv_protocol="aes256c"), RequestTimedOut, DecryptionFailed),
-        (replace(USER, context_name="vlan-7"), USER, UnknownContext, UnknownContext),
-        (NOBODY, replace(NOBODY, security_name="other"), UnknownUser, UnknownUser),
-    ],
-    ids=["auth password", "auth protocol", "user", "no privacy", "no auth", "priv password", "priv protocol", "dialect", "context", "nobody"],
-)  # fmt: skip
-def test_what_is_set_up_wrongly_is_named_at_first_contact(
-    ours: UsmUser, theirs: UsmUser, first: Outcome, second: Outcome
-) -> None:
+@pytest.mark.parametrize("case", MISCONFIGURED, ids=lambda case: case.what)
+def test_what_is_set_up_wrongly_is_named_at_first_contact(case: Misconfigured) -> None:
     """A device that never answered: its report is all there is to go by, so it is believed at once, without waiting for a deadline.
 
     An undecryptable request brings no report from net-snmp; silence after discovery, twice, says it.
     """
-    polled = Polled.of(ours, at_device=theirs)
-    assert outcome(polled.poll()) == first
-    assert outcome(polled.poll()) == second
+    polled = Polled.of(case.ours, at_device=case.theirs)
+    assert outcome(polled.poll()) == case.first
+    assert outcome(polled.poll()) == case.second
     assert polled.channel.engine_id == b""
 
 
