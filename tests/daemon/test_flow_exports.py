@@ -12,6 +12,7 @@ from observed_records import pane
 
 from netmote.daemon.config import Config
 from netmote.daemon.flow_exports import FlowExports
+from netmote.metering.config import MeteringConfig
 from netmote.records.flow import CaptureLoss, FlowBatch
 
 
@@ -33,7 +34,7 @@ def made(legs: Legs, **settings: object) -> FlowExports:
 
 
 async def apply(flow_exports: FlowExports, group: asyncio.TaskGroup, *configs: dict[str, object]) -> None:
-    await flow_exports.apply(group, exports(*configs), max_flows=4096, deadline=1.0)
+    await flow_exports.apply(group, exports(*configs), metering=MeteringConfig(), deadline=1.0)
 
 
 async def test_slices_leave_as_whole_flows_by_every_exporter(legs: Legs, tmp_path: Path) -> None:

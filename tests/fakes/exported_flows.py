@@ -6,7 +6,7 @@ import numpy as np
 from frames_in_memory import decode_frames
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6ND_NS, IPv6
-from scapy.layers.l2 import GRE, Dot1Q, Ether
+from scapy.layers.l2 import GRE, Dot1AD, Dot1Q, Ether
 from scapy.layers.sctp import SCTP
 from scapy.packet import Raw
 
@@ -63,6 +63,7 @@ def frames() -> list[bytes]:
         _LINK / _there(4) / ICMP(type=8, id=7) / Raw(b"p" * 56),
         _LINK / _back(4) / ICMP(type=0, id=7) / Raw(b"p" * 56),
         _LINK / IP(src="10.0.0.3", dst="10.0.0.4") / ICMP(type=3, code=1) / Raw(b"\0" * 28),
+        _LINK / Dot1AD(vlan=100) / Dot1Q(vlan=7) / _there(4) / UDP(sport=8, dport=8) / Raw(b"y" * 20),
         _LINK / _there(4) / GRE() / Raw(b"g" * 30),
         _LINK / _there(6) / ICMPv6EchoRequest(id=3) / Raw(b"p" * 56),
         _LINK / _back(6) / ICMPv6EchoReply(id=3) / Raw(b"p" * 56),

@@ -37,7 +37,7 @@ def test_every_line_says_what_its_record_says() -> None:
         assert event["flow_id"] == record["flow_id"]
         assert event["in_iface"] == "eth0"
         assert event["community_id"] == community_id
-        assert event.get("vlan", [0]) == [record["vlan_id"]]
+        assert event.get("vlan", []) == [tag for tag in (record["vlan_id"], record["dot1q_customer_vlan_id"]) if tag]
         for name, side in (("src", "source"), ("dest", "destination")):
             assert ip_address(event[f"{name}_ip"]) == ip_address(address_text(record[f"{side}_address"].tobytes()))
             if record["protocol_identifier"] in (6, 17, 132):

@@ -209,7 +209,7 @@ async def test_observation_domains_count_apart() -> None:
 
 
 def _data_records(message: bytes) -> int:
-    sizes = {256: 59, 264: 28, 265: 20, 266: 28, 267: 9}
+    sizes = {256: 61, 264: 28, 265: 20, 266: 28, 267: 9}
     total, place = 0, 16
     while place < len(message):
         set_id, length = int.from_bytes(message[place : place + 2]), int.from_bytes(message[place + 2 : place + 4])

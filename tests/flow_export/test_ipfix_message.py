@@ -98,12 +98,12 @@ async def test_statistics_are_told(tmp_path: Path) -> None:
     await made.open()
     for parcel in await made.prepare(chunks_of("eth0", many_flows(100))[0]):
         await made.send(parcel)
-    assert len(transport.messages) == 2 + 9
+    before = len(transport.messages)
     await made.tend()
-    assert len(transport.messages) == 11
+    assert len(transport.messages) == before
     clock.advance(30)
     await made.tend()
-    assert len(transport.messages) == 12
+    assert len(transport.messages) == before + 1
     told = "\n".join(row[0] for row in dissected(transport.messages, tmp_path, "-V"))
     lost = many_flows(3)
     expected = ["200", "3", "4", "3", str(int((lost["initiator_packets"] + lost["responder_packets"]).sum())), "eth0"]

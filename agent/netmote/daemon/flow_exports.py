@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from netmote.clock import Clock
+from netmote.clock import NANOSECONDS_PER_SECOND, Clock
 from netmote.daemon.components import build_exporter
 from netmote.daemon.config import FlowExportConfig
 from netmote.daemon.discards import Discards
@@ -22,6 +22,7 @@ from netmote.daemon.supervisor import Supervise, Supervised
 from netmote.flow_export.exporting_process import ExportingProcess
 from netmote.flow_export.flow_queue import ExportTally, FlowChunk, chunks_of
 from netmote.flow_export.metering_totals import MeteringTotals
+from netmote.metering.config import MeteringConfig
 from netmote.metering.flow_assembly import FlowAssembly
 from netmote.records.batch import Batch
 from netmote.records.flow import FlowBatch, FlowEndReason
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 STAGE = "flow_export"
 # Slices that wait to be assembled, about 250 bytes each. One pane is taken whatever its size: the flow table bounds it.
 _MOST_SLICES = 200_000
+# A flow silent for this much longer than the longest idle timeout has lost its meter, or its end was lost on the way.
+_SILENCE_MARGIN_SECONDS = 60.0
 
 
 class FlowExports:
@@ -59,7 +62,7 @@ class FlowExports:
         self._tallies: dict[str, ExportTally] = {}
         self._metering: dict[str, MeteringTotals] = {}
         self._assemblies: dict[str, tuple[str, FlowAssembly]] = {}  # by source: its interface too
-        self._max_flows = 0
+        self._metering_config, self._workers = MeteringConfig(), 1
         self._assembling: Supervised | None = None
         self._panes: deque[FlowBatch] = deque()
         self._slices = 0
@@ -99,13 +102,20 @@ class FlowExports:
                     self._put(batch)
 
     async def apply(
-        self, group: asyncio.TaskGroup, exports: Sequence[FlowExportConfig], *, max_flows: int, deadline: float
+        self,
+        group: asyncio.TaskGroup,
+        exports: Sequence[FlowExportConfig],
+        *,
+        metering: MeteringConfig,
+        workers: int = 1,
+        deadline: float,
     ) -> None:
-        """Export to these from now on; those that are as before are not touched. `max_flows` bounds what each source assembles.
+        """Export to these from now on; those that are as before are not touched.
 
+        What each source assembles is bounded by the tables that fill it: `workers` of those that `metering` describes.
         A flow that goes on when the first exporter comes is exported as far as it is seen from then on.
         """
-        self._max_flows = max_flows
+        self._metering_config, self._workers = metering, workers
         wanted = {export.name: export for export in exports}
         await self._end([name for name, (config, _, _) in self._running.items() if wanted.get(name) != config], deadline)
         for name, config in wanted.items():
@@ -157,7 +167,9 @@ class FlowExports:
             while self._panes:
                 batch = self._panes.popleft()
                 self._slices -= len(batch.slices)
-                _, assembly = self._assemblies.setdefault(batch.source, (batch.interface, FlowAssembly(self._max_flows)))
+                if batch.source not in self._assemblies:
+                    self._assemblies[batch.source] = (batch.interface, self._assembly())
+                _, assembly = self._assemblies[batch.source]
                 try:
                     chunks = await asyncio.to_thread(_ended, assembly, batch)
                 except BaseException as error:
@@ -168,6 +180,12 @@ class FlowExports:
             self._idle.set()
             await self._arrived.wait()
             self._arrived.clear()
+
+    def _assembly(self) -> FlowAssembly:
+        metering = self._metering_config
+        timeouts = [metering.idle_timeout, *(each for _, each in metering.idle_timeouts if each is not None)]
+        silence = max(timeouts) + _SILENCE_MARGIN_SECONDS
+        return FlowAssembly(metering.max_flows * self._workers, max_silence_ns=round(silence * NANOSECONDS_PER_SECOND))
 
     def _hand_on(self, chunks: list[FlowChunk]) -> None:
         for process in self.processes:

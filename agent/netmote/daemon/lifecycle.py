@@ -270,7 +270,11 @@ class Daemon:
 
     async def _apply_exports(self, config: Config) -> None:
         await self.flow_exports.apply(
-            self._tasks, config.flow_export, max_flows=config.metering.max_flows, deadline=_DELIVER_SECONDS
+            self._tasks,
+            config.flow_export,
+            metering=config.metering,
+            workers=config.capture.workers,
+            deadline=_DELIVER_SECONDS,
         )
 
     async def _replace_analysis(self, assembled: Assembled, config: Config) -> None:

@@ -136,8 +136,9 @@ def _endpoints(records: NDArray[np.void]) -> list[tuple[str, str, str, str]]:
     """What stands after the event type, after each address and after the protocol: VLAN, ports, ICMP type and code."""
     found = []
     has_come = (records["responder_packets"] != 0).tolist()
-    for vlan, protocol, source_port, destination_port, icmp_type, icmp_code, is_answered in zip(
+    for vlan, customer_vlan, protocol, source_port, destination_port, icmp_type, icmp_code, is_answered in zip(
         records["vlan_id"].tolist(),
+        records["dot1q_customer_vlan_id"].tolist(),
         records["protocol_identifier"].tolist(),
         records["source_transport_port"].tolist(),
         records["destination_transport_port"].tolist(),
@@ -146,7 +147,8 @@ def _endpoints(records: NDArray[np.void]) -> list[tuple[str, str, str, str]]:
         has_come,
         strict=True,
     ):
-        tag = f',"vlan":[{vlan}]' if vlan else ""
+        tags = f"{vlan},{customer_vlan}" if customer_vlan else f"{vlan}" if vlan else ""
+        tag = f',"vlan":[{tags}]' if tags else ""
         if protocol in (_TCP, _UDP, _SCTP):
             found.append((tag, f',"src_port":{source_port}', f',"dest_port":{destination_port}', ""))
         elif protocol in (_ICMP, _ICMP6):

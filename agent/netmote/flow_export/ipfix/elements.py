@@ -1,7 +1,8 @@
 """The table of what is exported: a field of the flow record, its Information Element, its length. To export one more is one line.
 
 Elements and their numbers: IANA, "IP Flow Information Export (IPFIX) Entities" (RFC 7012). Reverse elements: RFC 5103.
-An element is here when what we count is exactly what IANA describes; what has no element stays in the records of this sensor.
+An element is here when what we count is exactly what IANA describes. Lengths of packets, times to live and counts of SYN, FIN and RST
+are of both directions in our records and of one in IANA's, so they stay with this sensor, as does what has no element.
 """
 
 from collections.abc import Callable
@@ -80,6 +81,7 @@ FLOW = (
     Element("flowEndMilliseconds", 153, ">u8", _milliseconds("flow_end_ns")),
     Element("flowId", 148, ">u8", _field("flow_id")),
     Element("vlanId", 58, ">u2", _field("vlan_id")),
+    Element("dot1qCustomerVlanId", 245, ">u2", _field("dot1q_customer_vlan_id")),
     Element("protocolIdentifier", 4, "u1", _field("protocol_identifier")),
     Element("ipVersion", 60, "u1", _field("ip_version")),
     Element("flowEndReason", 136, "u1", _field("flow_end_reason")),
