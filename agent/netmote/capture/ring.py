@@ -128,8 +128,9 @@ class Ring:
 
     def _opened(self, layouts: Layouts, ring_size: int, fanout: FanoutGroup | None, *, promiscuous: bool) -> RingLayout:
         is_loopback = self._hardware == _ARPHRD_LOOPBACK
+        program = self._program()
         # One that shares begins with nothing: until it has joined it would see every packet.
-        attach(self._socket, self._program() if fanout is None else NOTHING)
+        attach(self._socket, program if fanout is None else NOTHING)
         # Kept at once: what fails from here on must unmap it.
         layout = self._layout = _first_possible(layouts, self._socket, ring_size)
         if is_loopback:

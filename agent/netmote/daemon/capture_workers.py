@@ -26,6 +26,7 @@ from netmote.backoff import Backoff
 from netmote.capture.config import CaptureConfig
 from netmote.capture.drop_counters import DropCounters
 from netmote.capture.fanout import FanoutGroup
+from netmote.capture.packet_filter import packet_filter
 from netmote.capture.ring import InterfaceGone, Ring
 from netmote.clock import Clock
 from netmote.daemon.capture_worker import WorkerSettings
@@ -99,6 +100,8 @@ class CaptureWorkers:
         self._workers: list[_Worker] = []
         self.ring_bytes = 0
         """Of all rings."""
+        self.version = ""
+        """Of the rings: `v3` or `v2`."""
         for number, ring in enumerate(self._open_rings()):
             self._workers.append(_Worker(number, ring, Backoff(base=0.5, cap=30.0, random=random)))
 
@@ -175,13 +178,20 @@ class CaptureWorkers:
         group, rings = FanoutGroup(), []
         try:
             for _ in range(self._capture.workers):
-                size, promiscuous = self._capture.ring_size, self._capture.promiscuous
-                rings.append(Ring(self._interface, ring_size=size, promiscuous=promiscuous, fanout=group))
+                ring = Ring(
+                    self._interface,
+                    ring_size=self._capture.ring_size,
+                    promiscuous=self._capture.promiscuous,
+                    fanout=group,
+                    version=self._capture.ring,
+                    packet_filter=packet_filter(self._capture.filter),
+                )
+                rings.append(ring)
         except BaseException:
             for ring in rings:
                 ring.close()
             raise
-        self.ring_bytes = sum(ring.ring_bytes for ring in rings)
+        self.ring_bytes, self.version = sum(ring.ring_bytes for ring in rings), rings[0].version
         # Only now that every share has its ring: flows would move to another one else.
         for ring in rings:
             ring.begin()

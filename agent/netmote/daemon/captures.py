@@ -149,6 +149,7 @@ class Captures:
         for observation, _ in ending:
             self._health.recover(observation.source)
             self._health.recover(f"tee:{observation.interface}")
+            self._health.recover(f"ring:{observation.interface}")
 
     async def _stop_following(self) -> None:
         following, self._following = self._following, None

@@ -17,6 +17,7 @@ from typing import cast
 from netmote.capture.config import CaptureConfig
 from netmote.capture.drop_counters import DropCounters
 from netmote.capture.link_state import LinkState
+from netmote.capture.packet_filter import packet_filter
 from netmote.capture.pcapng_writer import PcapngWriter
 from netmote.capture.recent_headers import HeaderFollowers, RecentHeaders
 from netmote.capture.ring import InterfaceGone, Ring, packet_socket
@@ -128,6 +129,7 @@ class Observation:
             # Said at each opening, not only after a loss: an alert of before a restart ends with it.
             self.gone_since, self._is_unavailable, self._is_link_down = None, False, False
             self._health.recover(self.source)
+            self._note_version(opened.version)
             for condition in ("capture_interface_gone", "capture_unavailable", "capture_link_down"):
                 emit(self._fact(condition, 0.0))
             try:
@@ -150,8 +152,23 @@ class Observation:
             log.warning("%s", error, extra={"component": self.source})
             emit(self._fact("capture_interface_gone", 1.0, reason=str(error)))
 
+    def _note_version(self, version: str) -> None:
+        """The ring that was not asked for by name is said, once."""
+        if self._capture.ring != "auto" or version == "v3":
+            self._health.recover(f"ring:{self.interface}")
+            return
+        text = f"the kernel refuses TPACKET_V3; TPACKET_{version.upper()} costs it more, and holds fewer packets"
+        if self._health.degrade(f"ring:{self.interface}", Level.FULL, text):
+            log.warning("%s", text, extra={"component": self.source})
+
     def _open_ring(self) -> Ring:
-        ring = Ring(self.interface, ring_size=self._capture.ring_size, promiscuous=self._capture.promiscuous)
+        ring = Ring(
+            self.interface,
+            ring_size=self._capture.ring_size,
+            promiscuous=self._capture.promiscuous,
+            version=self._capture.ring,
+            packet_filter=packet_filter(self._capture.filter),
+        )
         tee = None if self._capture.tee_dir is None else self._begin_tee(ring, self._capture.tee_dir)
         followers = [each for each in (tee, self._recent_of(ring)) if each is not None]
         if followers:
