@@ -12,10 +12,10 @@ from snmp_fault_agent import FaultAgent, changed, honest
 
 from netmote.clock import SystemClock
 from netmote.snmp import mib
-from netmote.snmp.backends import Backends, backend_of
+from netmote.snmp.backends import Backends, backend_of, refuse_unverified
 from netmote.snmp.config import SnmpConfig, TargetConfig, UsmConfig
 from netmote.snmp.credentials import Community, UsmUser
-from netmote.snmp.session import UndecodableAnswer
+from netmote.snmp.session import UndecodableAnswer, UnsupportedSecurityLevel
 
 USER = UsmConfig.model_validate({"security_name": "sha256", "auth_password": "file:/a", "priv_password": "file:/p"})
 
@@ -41,6 +41,7 @@ async def backends() -> AsyncIterator[Backends]:
         ("pysnmp", None, "2c", "pysnmp"),
         ("pysnmp", "auto", "2c", "native"),
         ("native", "pysnmp", "2c", "pysnmp"),
+        ("auto", None, "3", "native"),
         ("native", None, "3", "native"),
         ("auto", "pysnmp", "3", "pysnmp"),
     ],
@@ -49,6 +50,20 @@ def test_the_choice(everybody: str, own: str | None, version: str, expected: str
     """A device's own word, else the one for all, else what speaks its version better."""
     device = target(version=version, backend=own, user=USER if version == "3" else None)
     assert backend_of(SnmpConfig.model_validate({"backend": everybody}).resolved(device)) == expected
+
+
+class Trusting:
+    """A back end as gufo_snmp or snmpkit would be: it believes what it is told."""
+
+    name = "trusting"
+    verifies_digests = False
+
+
+def test_a_back_end_that_does_not_verify_is_refused_for_v3() -> None:
+    """It may speak what has nothing to verify; ours both verify, which the USM matrix tries."""
+    refuse_unverified(Trusting(), target(version="2c"))
+    with pytest.raises(UnsupportedSecurityLevel, match="trusting"):
+        refuse_unverified(Trusting(), target(version="3", user=USER))
 
 
 @pytest.mark.parametrize(("backend", "speaks"), [("auto", "native"), ("native", "native"), ("pysnmp", "pysnmp")])

@@ -7,14 +7,14 @@ when the native back end cannot read a device (`fallback_session`). Refuses ever
 import asyncio
 from collections.abc import Mapping
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from netmote.clock import Clock
 from netmote.snmp.config import TargetConfig
 from netmote.snmp.credentials import Credentials
 from netmote.snmp.fallback_session import FallbackSession
 from netmote.snmp.native.native_session import NativeBackend
-from netmote.snmp.session import SnmpSession
+from netmote.snmp.session import SnmpSession, UnsupportedSecurityLevel
 
 if TYPE_CHECKING:
     from netmote.snmp.pysnmp_session import PysnmpBackend
@@ -23,11 +23,26 @@ if TYPE_CHECKING:
 def backend_of(target: TargetConfig) -> Literal["native", "pysnmp"]:
     """What speaks with this device first.
 
-    Left to `auto`, native takes v1 and v2c; v3 stays with pysnmp until every row of the USM matrix passes natively.
+    Left to `auto`, native takes every version: each row of the USM matrix passes natively (tests/snmp/native_usm), and where pysnmp
+    differs it knows less or loses a poll.
     """
-    if target.backend in ("native", "pysnmp"):
-        return target.backend
-    return "pysnmp" if target.version == "3" else "native"
+    return "pysnmp" if target.backend == "pysnmp" else "native"
+
+
+class Verifying(Protocol):
+    """A back end says whether it checks the digest of every v3 answer before it believes anything in it."""
+
+    name: str
+    verifies_digests: bool
+
+
+def refuse_unverified(backend: Verifying, target: TargetConfig) -> None:
+    """SNMPv3 is spoken only by back ends that verify. Raises UnsupportedSecurityLevel.
+
+    There are libraries that do not: they take a zeroed digest, or a plaintext answer to an encrypted question.
+    """
+    if target.version == "3" and not backend.verifies_digests:
+        raise UnsupportedSecurityLevel(f"the {backend.name} back end does not verify who answers: not for SNMPv3")
 
 
 class Backends:
@@ -43,6 +58,7 @@ class Backends:
         """A session over the back end of the target. Raises what that back end raises."""
         if backend_of(target) == "pysnmp":
             return await self._open_pysnmp(target, credentials)
+        refuse_unverified(self._native, target)
         session = await self._native.open(target, credentials)
         if target.backend == "native" or target.version == "1":  # asked for, or there is no other
             return session
@@ -52,6 +68,7 @@ class Backends:
         async with self._importing:
             if self._pysnmp is None:
                 self._pysnmp = await asyncio.to_thread(_pysnmp_backend, self._clock)
+        refuse_unverified(self._pysnmp, target)
         return await self._pysnmp.open(target, credentials)
 
     @property

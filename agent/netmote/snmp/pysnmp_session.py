@@ -251,6 +251,7 @@ class PysnmpBackend:
     """Sessions over pysnmp. One per collector; its engines belong to the loop that opened them."""
 
     name = "pysnmp"
+    verifies_digests = True  # of v3 answers; tests/snmp/native_usm/test_usm_matrix.py
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock

@@ -61,8 +61,10 @@ class Wire(asyncio.DatagramProtocol):
 
 @pytest.fixture(params=["native", "pysnmp"])
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
+    """All that may speak v3: those that say that they verify, and here have to show it."""
     clock = SystemClock()
     opened = NativeBackend(clock=clock, random=Random(5)) if request.param == "native" else PysnmpBackend(clock=clock)
+    assert opened.verifies_digests
     yield opened
     await opened.close()
 

@@ -52,6 +52,7 @@ class NativeBackend:
     """Sessions over one socket per address family, opened at first use. Belongs to one loop."""
 
     name = "native"
+    verifies_digests = True  # of v3 answers; tests/snmp/native_usm/test_usm_matrix.py
 
     def __init__(self, *, clock: Clock, random: Random) -> None:
         self._clock, self._random = clock, random
