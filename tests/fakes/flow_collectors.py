@@ -51,10 +51,10 @@ class Nfcapd:
 
     def stop(self) -> None:
         """End it once it has read all that lies in its socket: what lies there at its end it would lose."""
-        process, self.process = self.process, None
         deadline = time.monotonic() + 5
         while self._unread() and time.monotonic() < deadline:
             time.sleep(0.02)
+        process, self.process = self.process, None
         time.sleep(0.15)
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -62,7 +62,9 @@ class Nfcapd:
 
     def _unread(self) -> bool:
         """Whether the kernel holds datagrams for it (proc(5), /proc/net/udp: rx_queue)."""
-        for line in Path("/proc/net/udp").read_text().splitlines()[1:]:
+        if self.process is None or self.process.poll() is not None:
+            return False
+        for line in Path(f"/proc/{self.process.pid}/net/udp").read_text().splitlines()[1:]:
             _, local, _, _, queues, *_ = line.split()
             if int(local.partition(":")[2], 16) == self.port and int(queues.partition(":")[2], 16):
                 return True
