@@ -146,3 +146,10 @@ def test_parquet_needs_a_place(capture: Path) -> None:
     """One sentence, no traceback."""
     result = CliRunner().invoke(app, ["flows", str(capture), "--format", "parquet"])
     assert "--output FILE" in str(result.exception)
+
+
+def test_only_wanted_packets_are_metered(capture: Path) -> None:
+    """What an expression does not want is in no total; `vlan`, which live capture cannot be asked, is refused with the reason."""
+    totals = json.loads(run(capture, "--summary", "--json", "--filter", "not arp").stdout)
+    assert (totals["received"], totals["flows"]) == (4, 2)
+    assert "outer VLAN tag" in run(capture, "--summary", "--filter", "vlan 5", code=1).stderr

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from netmote.capture.packet_filter import PacketFilter
 from netmote.capture.pcap_file import CaptureFile
 from netmote.cli.format import size
 from netmote.errors import Permanent, Unavailable
@@ -55,9 +56,11 @@ class CaptureTotals:
             total.add(meter.accounting)
         return total
 
-    def read(self, capture: Path, metering: MeteringConfig) -> Iterator[tuple[str, NDArray[np.void]]]:
+    def read(
+        self, capture: Path, metering: MeteringConfig, packet_filter: PacketFilter | None = None
+    ) -> Iterator[tuple[str, NDArray[np.void]]]:
         """Meter the file, one meter for each interface it names, and yield whole flow records as they end, with its name."""
-        with CaptureFile(capture) as blocks:
+        with CaptureFile(capture, packet_filter=packet_filter) as blocks:
             for packets in blocks:
                 if packets.interface not in self._meters:
                     if len(self._meters) >= _MOST_INTERFACES:

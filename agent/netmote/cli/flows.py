@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from netmote.cli.options import ConfigOption, JsonOption
+from netmote.cli.options import ConfigOption, FilterOption, JsonOption
 
 
 class FlowFormat(StrEnum):
@@ -30,6 +30,7 @@ def flows(
         Path | None, typer.Option("--output", "-o", help="Write here instead of standard output.", show_default=False)
     ] = None,
     summary: Annotated[bool, typer.Option("--summary", help="Meter just as fully, but print only the totals.")] = False,
+    expression: FilterOption = "",
     config: ConfigOption = None,
     json_lines: JsonOption = False,
 ) -> None:
@@ -44,9 +45,12 @@ def flows(
     Example: netmote flows scan.pcapng --format eve --output eve.json
 
     Example: netmote flows *.pcap --summary --json
+
+    Example: netmote flows monday.pcap --filter "tcp and net 192.0.2.0/24"
     """
     from contextlib import ExitStack
 
+    from netmote.capture.packet_filter import packet_filter
     from netmote.cli.flow_output import CaptureTotals, Output, flow_writer
     from netmote.cli.state import config_of
     from netmote.errors import NetmoteError
@@ -60,7 +64,7 @@ def flows(
             totals = CaptureTotals(str(capture))
             try:
                 with show.progress(totals):
-                    for interface, records in totals.read(capture, metering):
+                    for interface, records in totals.read(capture, metering, packet_filter(expression)):
                         if writer is not None:
                             writer(interface, records)
             except NetmoteError as error:

@@ -15,4 +15,8 @@ StateDirOption = Annotated[
     Path | None,
     typer.Option("--state-dir", help="State directory. Unset: $STATE_DIRECTORY, the configuration's, ./var.", show_default=False),
 ]
+FilterOption = Annotated[
+    str,
+    typer.Option("--filter", help="Only packets that this wants, as tcpdump takes it.", metavar="EXPRESSION", show_default=False),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]

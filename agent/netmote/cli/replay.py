@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from netmote.cli.options import ConfigOption, JsonOption
+from netmote.cli.options import ConfigOption, FilterOption, JsonOption
 
 
 def replay(
@@ -16,9 +16,7 @@ def replay(
     json_lines: JsonOption = False,
     hashes: Annotated[bool, typer.Option("--hashes", help="Also print the hash of every window's vectors.")] = False,
     interface: Annotated[str, typer.Option(help="Name of the interface the capture stands for.")] = "capture",
-    expression: Annotated[
-        str, typer.Option("--filter", help="Only packets this wants, as tcpdump takes it.", metavar="EXPRESSION")
-    ] = "",
+    expression: FilterOption = "",
     keep_going: Annotated[bool, typer.Option(help="A file that cannot be read is reported, and the next one is taken.")] = True,
 ) -> None:
     """Run capture files through the same pipeline as live traffic and print the alerts.
