@@ -53,6 +53,9 @@ class Wire:
     def inside_right(self) -> contextlib.AbstractContextManager[None]:
         return inside(self.right)
 
+    def ip_left(self, *arguments: str) -> None:
+        _ip("-n", self.left, *arguments)
+
     def ip_right(self, *arguments: str) -> None:
         _ip("-n", self.right, *arguments)
 

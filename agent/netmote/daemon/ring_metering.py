@@ -69,7 +69,7 @@ class RingMetering:
         self._link, self._drops, self._neighbours = link, drops, neighbours
         self._told: list[FactBatch] = []
         self._lost: Counter[str] = Counter()  # not told of a pane yet
-        self._looked = clock.monotonic() - _LOOK_SECONDS
+        self._looked = clock.monotonic()  # a link that just came up may take a second to say so (linkwatch)
 
     def step(self, timeout: float = READ_SECONDS) -> list[FlowBatch]:
         """Wait for packets at most `timeout` seconds; the panes that closed. Raises InterfaceGone."""
