@@ -3,7 +3,6 @@
 import shutil
 import struct
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -236,9 +235,7 @@ def test_more_than_the_kernel_takes_is_refused() -> None:
 
 @pytest.mark.root
 @pytest.mark.parametrize("version", ["v3", "v2"])
-@pytest.mark.parametrize(
-    "expression", ["not port 22", "tcp and src net 10", "udp port 53", "ip6 or arp", "len <= 90", "ether[14] = 0x45"]
-)
+@pytest.mark.parametrize("expression", ["not port 22", "udp port 53", "ip6 or arp or len <= 90", "ether[14] = 0x45"])
 def test_live_and_file_agree(wire, version: str, expression: str, tmp_path: Path) -> None:
     """What the kernel lets into the ring is what is taken of a capture of the same frames, whose tags are inside them."""
     everything = PcapngWriter(tmp_path / "all", interface="x", link_type=LINKTYPE_ETHERNET, limit_bytes=1 << 20)
@@ -255,11 +252,9 @@ def test_live_and_file_agree(wire, version: str, expression: str, tmp_path: Path
     sender = wire.sender()
     for frame in SOME:
         sender.send(frame)
-    live, deadline = [], time.monotonic() + 0.6
-    while time.monotonic() < deadline:
-        block = ring.read(0.2)
-        if block is not None:
-            live += list(zip(block.wire_length, block.destination_port, strict=True))
+    live = []
+    while (block := ring.read(0.25)) is not None:
+        live += list(zip(block.wire_length, block.destination_port, strict=True))
     assert ring.take_dropped() == 0
     ring.close()
     sender.close()

@@ -75,7 +75,7 @@ def transfer(ends, family: socket.AddressFamily, ring: Ring) -> tuple[list[Packe
     blocks: list[PacketColumns] = []
     quiet, deadline = 0, time.monotonic() + 10
     while quiet < 2 and time.monotonic() < deadline:
-        block = ring.read(0.2)
+        block = ring.read(0.15)
         quiet = quiet + 1 if block is None else 0
         blocks += [] if block is None else [block]
     for each in (listener, datagrams, sender):

@@ -94,7 +94,7 @@ def test_records_of_plain_packets_have_one_length(wire) -> None:
 
 
 @pytest.mark.parametrize("version", ["v3", "v2"])
-@pytest.mark.parametrize("read_before", [0, 500, 511])
+@pytest.mark.parametrize("read_before", [0, 511])
 def test_another_reader_goes_on(wire, version: str, read_before: int) -> None:
     """After a detached ring is adopted: what waited, oldest first, then what comes; also when nothing waits, and around the end."""
     with wire.inside_right():
@@ -103,7 +103,7 @@ def test_another_reader_goes_on(wire, version: str, read_before: int) -> None:
     assert len(ports(ring, read_before)) == read_before
     kept = ring.detach()
     with wire.inside_right():
-        for waiting in (0, 100, 300):
+        for waiting in (0, 300):
             sent_to(wire, [frame(100, number) for number in range(waiting)])
             time.sleep(0.15)
             adopted = Ring(wire.right, ring_size=2**18, promiscuous=False, version=version, adopted=kept)
