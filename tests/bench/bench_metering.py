@@ -27,14 +27,14 @@ from netmote.capture.pcap_file import read_capture
 from netmote.metering.flow_meter import FlowMeter
 meter = FlowMeter(source="capture:x", interface="x", max_flows=262_144, active_timeout_ns=300 * 10**9, idle_timeout_ns=30 * 10**9,
                   when_full="evict")
-names = ("octets", "octet_sum_of_squares", "interarrival_sum_us", "interarrival_sum_of_squares")
-count, sums = 0, [0] * 4
+names = ("octets", "octet_sum_of_squares", "interarrival_sum_us", "interarrival_sum_of_squares", "retransmission_count")
+count, sums = 0, [0] * len(names)
 def take(batches):
     global count
     for batch in batches:
         count += len(batch.slices)
         for place, name in enumerate(names):
-            sums[place] += sum(int(batch.slices[f"{end}_{name}"].sum()) for end in ("initiator", "responder"))
+            sums[place] += sum(int(batch.slices[f"{end}_{name}"].sum(dtype="u8")) for end in ("initiator", "responder"))
 for packets in read_capture(sys.argv[1]):
     take(meter.meter(packets))
 take(meter.flush())

@@ -57,7 +57,7 @@ static struct flow flows[CAPACITY];
 static uint32_t slots[SLOTS]; /* row + 1 */
 static uint32_t held;
 static struct flow *slices; /* of a pane */
-static uint64_t slices_written, sums[4];
+static uint64_t slices_written, sums[5];
 static int64_t pane = -1;
 
 static uint64_t mixed(uint64_t a) {
@@ -136,6 +136,7 @@ static void close_pane(int is_final) {
         for (int k = 0; k < 2; k++) {
             const struct half *half = &flow->halves[k];
             sums[0] += half->octets, sums[1] += half->squares, sums[2] += half->gap_sum, sums[3] += half->gap_squares;
+            sums[4] += half->retransmissions;
         }
         begin_pane(flow);
     }
@@ -263,7 +264,8 @@ int main(int count, char **words) {
     }
     meter_all(batch, in_batch);
     close_pane(1);
-    printf("%zu %u %lu %lu %lu %lu %lu\n", packets, held, (unsigned long)slices_written, (unsigned long)sums[0],
-           (unsigned long)sums[1], (unsigned long)sums[2], (unsigned long)sums[3]);
+    printf("%zu %u %lu", packets, held, (unsigned long)slices_written);
+    for (int k = 0; k < 5; k++) printf(" %lu", (unsigned long)sums[k]);
+    puts("");
     return undecodable || kept;
 }

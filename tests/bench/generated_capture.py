@@ -10,8 +10,13 @@ _KEPT = 96  # bytes of each packet; the length on the wire is the real one
 _CHUNK = 100_000
 
 
-def write_capture(path: Path, *, packets: int, flows: int, seconds: float, clients: int = 2**16, seed: int = 7) -> None:
-    """Write a classic pcap file. Every flow has at least one packet; popularity falls like Zipf's; clients are of 10.0.0.0/8."""
+def write_capture(
+    path: Path, *, packets: int, flows: int, seconds: float, clients: int = 2**16, is_whole: bool = False, seed: int = 7
+) -> None:
+    """Write a classic pcap file. Every flow has at least one packet; popularity falls like Zipf's; clients are of 10.0.0.0/8.
+
+    `is_whole` keeps all of each packet, so that records differ in length.
+    """
     random = np.random.default_rng(seed)
     weight = 1.0 / (np.arange(flows) + 50.0) ** 1.05
     count = 1 + random.multinomial(packets - flows, weight / weight.sum())
@@ -26,7 +31,19 @@ def write_capture(path: Path, *, packets: int, flows: int, seconds: float, clien
         file.write(np.array([0xA1B2C3D4, 0x0004_0002, 0, 0, 262_144, 1], "<u4").tobytes())
         for start in range(0, packets, _CHUNK):
             part = slice(start, start + _CHUNK)
-            file.write(_records(random, kinds, flow[part], time[part]).tobytes())
+            records = _records(random, kinds, flow[part], time[part])
+            file.write((_whole(records) if is_whole else records).tobytes())
+
+
+def _whole(records: NDArray) -> NDArray:
+    """The records with zeros behind what was kept, up to the length on the wire."""
+    head = records[:, :16].view("<u4")
+    head[:, 2] = head[:, 3]
+    size = 16 + head[:, 3].astype("i8")
+    begin = np.cumsum(size) - size
+    out = np.zeros(int(size.sum()), "u1")
+    out[begin[:, None] + np.arange(records.shape[1])] = records
+    return out
 
 
 def _flows(random: np.random.Generator, flows: int, clients: int) -> dict[str, NDArray]:
