@@ -94,6 +94,22 @@ async def test_silent_devices_do_not_hold_the_window() -> None:
         dead.gate.set()
 
 
+async def test_one_silent_device_after_another_holds_the_window_a_fifth_of_a_second_each() -> None:
+    """Those that wait are let in one by one, also when nobody ever answers."""
+    dead, live = SlowSession(device()), ScriptedSession(device())
+    window = SendWindow(1)
+    began = asyncio.get_running_loop().time()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(PacedSession(dead, window, retries=0).get([mib.SYS_UP_TIME]))
+        await asyncio.sleep(0)
+        await PacedSession(live, window, retries=0).get([mib.SYS_UP_TIME])
+        took = asyncio.get_running_loop().time() - began
+        assert HOLD_SECONDS * 2.9 <= took < HOLD_SECONDS * 4.5
+        assert dead.waiting == 3
+        dead.gate.set()
+
+
 async def test_cancelled_callers_give_their_slot_back() -> None:
     """Neither cancellation while waiting for a slot nor while waiting for an answer leaks one."""
     slow = SlowSession(device())

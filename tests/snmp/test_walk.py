@@ -1,14 +1,15 @@
 """Table walks over an agent in memory that lies as real ones do."""
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 from snmp_scripted import ScriptedDevice, ScriptedSession
 
 from netmote.snmp import mib
-from netmote.snmp.oid import encode_arcs
+from netmote.snmp.oid import decode_oid, encode_arcs
 from netmote.snmp.session import AccessDenied, AgentError, UnreadableAnswer, Varbind, WalkLooped
-from netmote.snmp.walk import MAX_VARBINDS, Walk, get_cells, walk_columns
+from netmote.snmp.walk import MAX_VARBINDS, Rows, Walk, get_cells, walk_columns
 
 COLUMNS = ("ifName", "ifHCInOctets", "ifOperStatus")
 OIDS = [mib.COLUMN[name] for name in COLUMNS]
@@ -186,12 +187,54 @@ async def test_refused_access_is_permanent() -> None:
 
 
 async def test_a_known_table_is_not_asked_past_its_end() -> None:
-    """With the last row known, the walk asks for exactly the rows there are."""
+    """With its rows known, the walk asks for exactly as many, and finds the same."""
     scripted = device()
-    found = await walk(scripted, last_index=(20,), expected_rows=20)
+    whole = await walk(scripted)
+    scripted.requests.clear()
+    found = await walk(scripted, rows=Rows.of(whole.indexes))
     assert found.indexes[-1] == (20,)
+    assert found.cells == whole.cells
     rows = [(varbinds - 1) // 3 for _, varbinds in scripted.requests]
     assert sum(rows) == 20
+
+
+def lost_cell(scripted: ScriptedDevice) -> None:
+    scripted.objects.pop((*decode_oid(OIDS[1]), 7))
+
+
+def nulled_cell(scripted: ScriptedDevice) -> None:
+    scripted.put(OIDS[1] + encode_arcs([7]), mib.NULL, b"")
+
+
+def lost_row(scripted: ScriptedDevice) -> None:
+    scripted.remove_row(7)
+
+
+def new_row(scripted: ScriptedDevice) -> None:
+    scripted.port(15, "between")
+
+
+def new_last_row(scripted: ScriptedDevice) -> None:
+    scripted.port(99, "behind")
+
+
+def one_varbind_less(scripted: ScriptedDevice) -> None:
+    scripted.rewrite = lambda varbinds: varbinds[:-1] if len(varbinds) > 10 else varbinds
+
+
+@pytest.mark.parametrize("change", [lambda _: None, lost_cell, nulled_cell, lost_row, new_row, one_varbind_less, new_last_row])
+async def test_knowing_the_rows_changes_nothing_but_the_end(change: Callable[[ScriptedDevice], None]) -> None:
+    """Whatever became of a table since, a walk that knows its old rows finds what one that knows nothing finds, up to the old end."""
+    scripted = device()
+    scripted.remove_row(15)
+    known = Rows.of((await walk(scripted)).indexes)
+    change(scripted)
+    fresh = await walk(scripted)
+    found = await walk(scripted, rows=known)
+    last = known.indexes[-1]
+    assert found.cells == {
+        column: {index: cell for index, cell in cells.items() if index <= last} for column, cells in fresh.cells.items()
+    }
 
 
 async def test_scalars_that_the_device_lacks_are_left_out() -> None:

@@ -6,6 +6,7 @@ whole timeout and stop the live ones.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from netmote.snmp.session import NotInTimeWindow, Reply, RequestTimedOut, SnmpSession
@@ -13,29 +14,80 @@ from netmote.snmp.session import NotInTimeWindow, Reply, RequestTimedOut, SnmpSe
 HOLD_SECONDS = 0.2
 
 
+class _Slot:
+    """One request of the window. `is_held` until it is answered or `HOLD_SECONDS` have passed."""
+
+    __slots__ = ("is_held", "until")
+
+    def __init__(self, until: float) -> None:
+        self.until, self.is_held = until, True
+
+
 class SendWindow:
-    """At most `max_in_flight` requests sent within the last `HOLD_SECONDS` and not yet answered. When full, senders wait."""
+    """At most `max_in_flight` requests sent within the last `HOLD_SECONDS` and not yet answered. When full, senders wait in turn."""
 
     def __init__(self, max_in_flight: int) -> None:
-        self._slots = asyncio.Semaphore(max_in_flight)
+        self._free = max_in_flight
+        self._slots: deque[_Slot] = deque()  # oldest first; those at the front that are no longer held are dropped at each send
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None  # of the oldest held slot, while somebody waits
 
     async def send(self, exchange: Callable[[], Awaitable[Reply]]) -> Reply:
         """Run one exchange in a slot. Raises what it raises."""
-        await self._slots.acquire()
-        is_held = True
-
-        def free() -> None:
-            nonlocal is_held
-            if is_held:
-                is_held = False
-                self._slots.release()
-
-        timer = asyncio.get_running_loop().call_later(HOLD_SECONDS, free)
+        loop = asyncio.get_running_loop()
+        self._drop_old(loop.time())
+        if self._free and not self._waiters:
+            self._free -= 1
+        else:
+            await self._wait_turn(loop)
+        slot = _Slot(loop.time() + HOLD_SECONDS)
+        self._slots.append(slot)
+        if self._waiters:
+            self._set_timer(loop)
         try:
             return await exchange()
         finally:
-            timer.cancel()
-            free()
+            if slot.is_held:
+                slot.is_held = False
+                self._give_back()
+
+    async def _wait_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait until a slot is given back; it is then ours."""
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiters.append(turn)
+        self._set_timer(loop)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # it was given in the same moment
+                self._give_back()
+            raise
+
+    def _give_back(self) -> None:
+        while self._waiters:
+            turn = self._waiters.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    def _drop_old(self, now: float) -> None:
+        slots = self._slots
+        while slots and (not slots[0].is_held or slots[0].until <= now):
+            slot = slots.popleft()
+            if slot.is_held:
+                slot.is_held = False
+                self._give_back()
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is None and self._slots:
+            self._timer = loop.call_at(self._slots[0].until, self._expired, loop)
+
+    def _expired(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        self._drop_old(loop.time())
+        if self._waiters:
+            self._set_timer(loop)
 
 
 class PacedSession:

@@ -16,7 +16,7 @@ from netmote.records.interface import INTERFACE_COUNTERS
 from netmote.snmp import mib
 from netmote.snmp.counters import MALFORMED_BITS, NARROW, WIDE, WRAP, CounterSample, Epoch, Instant, classify, high_speed
 from netmote.snmp.session import AgentError, SnmpSession
-from netmote.snmp.walk import Cell, Walk, get_cells, walk_columns
+from netmote.snmp.walk import Cell, Rows, Walk, get_cells, walk_columns
 
 # Names, types and speeds change seldom; every change of ifNumber, ifTableLastChange or of a row is noticed at once.
 REFRESH_SECONDS = 300.0
@@ -98,6 +98,7 @@ class _Layout:
     twins: tuple[str, ...]  # 32-bit columns that at least one port needs
     system: SystemGroup
     read_out: _Names | None = None
+    rows: Rows | None = None
 
 
 class DeviceReader:
@@ -130,7 +131,7 @@ class DeviceReader:
         )
         self._check_same_life(instant, walk)
         if layout is not self._layout:
-            layout.indexes, layout.twins = indexes, _needed_twins(walk)
+            layout.indexes, layout.twins, layout.rows = indexes, _needed_twins(walk), Rows.of(indexes)
             self._layout = layout
         self._last = instant
         if len(indexes) > LOOP_PORTS:
@@ -181,8 +182,7 @@ class DeviceReader:
             monotonic=self._clock.monotonic,
             scalars=(_UP_TIME_COLUMN,),
             max_repetitions=self._max_repetitions,
-            last_index=layout.indexes[-1] if layout and layout.indexes else None,
-            expected_rows=len(layout.indexes) if layout and layout.indexes else None,
+            rows=layout.rows if layout and layout.indexes else None,
         )
         self._max_repetitions = walk.max_repetitions
         return walk
@@ -258,7 +258,7 @@ def _counters(
                 cell = twin
         width = number = 0
         if cell is not None:
-            tag, value = cell
+            _, tag, value = cell
             width = _BITS.get(tag, MALFORMED_BITS) if value else MALFORMED_BITS
             if width != MALFORMED_BITS:
                 number = int.from_bytes(value, "big") & ((1 << width) - 1)

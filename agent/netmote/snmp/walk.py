@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from netmote.snmp.mib import AUTHORIZATION_ERROR, END_OF_MIB_VIEW, ERROR_STATUS, EXCEPTIONS, NO_SUCH_NAME, TOO_BIG
-from netmote.snmp.oid import decode_arcs
+from netmote.snmp.oid import decode_arcs, encode_arcs
 from netmote.snmp.session import AccessDenied, AgentError, Reply, SnmpSession, UnreadableAnswer, Varbind, WalkLooped
 
 # About 1,400 bytes of IF-MIB varbinds, so that an answer is not fragmented; pysnmp decodes that many in 5 ms.
@@ -17,11 +17,19 @@ MAX_VARBINDS = 56
 MAX_ROWS = 10_000  # bound on one walk; the largest recordings have hundreds of ports, chassis have thousands
 
 
-class Cell(NamedTuple):
-    """One value of a table as it came."""
+Cell = Varbind
+"""One value of a table, as it came."""
 
-    tag: int
-    value: bytes
+
+class Rows(NamedTuple):
+    """The rows of a table as a whole walk found them, in order."""
+
+    indexes: list[tuple[int, ...]]
+    octets: list[bytes]  # of each index
+
+    @classmethod
+    def of(cls, indexes: list[tuple[int, ...]]) -> "Rows":
+        return cls(indexes, [encode_arcs(index) for index in indexes])
 
 
 @dataclass(slots=True)
@@ -62,7 +70,7 @@ async def get_cells(session: SnmpSession, oids: Sequence[bytes]) -> tuple[dict[b
     while asked:
         reply = await session.get(asked)
         if not reply.error_status:
-            cells = {varbind.oid: Cell(varbind.tag, varbind.value) for varbind in reply.varbinds if varbind.tag not in EXCEPTIONS}
+            cells = {varbind.oid: varbind for varbind in reply.varbinds if varbind.tag not in EXCEPTIONS}
             return cells, reply.round_trip_seconds
         if reply.error_status == AUTHORIZATION_ERROR:
             raise AccessDenied("the device's access control refuses this user or community (authorizationError)")
@@ -80,14 +88,12 @@ async def walk_columns(
     scalars: Sequence[bytes] = (),
     max_repetitions: int = 20,
     max_rows: int = MAX_ROWS,
-    last_index: tuple[int, ...] | None = None,
-    expected_rows: int | None = None,
+    rows: Rows | None = None,
 ) -> Walk:
     """Walk `columns` of one table.
 
-    `scalars` are objects without their instance (GETBULK non-repeaters are GETNEXT). With `last_index`, the walk ends there
-    instead of asking what follows, and `expected_rows` keeps the last request from asking beyond it: an agent pays dearly
-    for rows past the end. Raises WalkLooped, AgentError, AccessDenied, UnreadableAnswer and what the session raises.
+    `scalars` are objects without their instance (GETBULK non-repeaters are GETNEXT). With `rows`, the walk ends at the last of
+    them instead of asking what follows, and asks for no more than there are: an agent pays dearly for rows past the end. Raises WalkLooped, AgentError, AccessDenied, UnreadableAnswer and what the session raises.
     """
     walk = Walk({column: {} for column in columns}, max_repetitions=max_repetitions)
     cursors = [_Cursor(column, column) for column in columns]
@@ -95,7 +101,7 @@ async def walk_columns(
     while live := [cursor for cursor in cursors if not cursor.is_done]:
         # The columns furthest behind go first, so that groups of columns advance together.
         group = sorted(live, key=lambda cursor: cursor.index)[:width]
-        repetitions = _repetitions(walk, group, len(scalars), expected_rows)
+        repetitions = _repetitions(walk, group, len(scalars), rows)
         reply = await session.bulk(scalars, [cursor.at for cursor in group], repetitions)
         if reply.error_status == TOO_BIG:
             if repetitions > 1:
@@ -109,14 +115,14 @@ async def walk_columns(
             _drop_refused(walk, reply, group, len(scalars))
             continue
         _take(walk, reply, scalars, monotonic())
-        _advance(walk, reply.varbinds[len(scalars) :], group, last_index, max_rows)
+        _advance(walk, reply.varbinds[len(scalars) :], group, rows, max_rows)
     return walk
 
 
-def _repetitions(walk: Walk, group: Sequence[_Cursor], scalars: int, expected_rows: int | None) -> int:
+def _repetitions(walk: Walk, group: Sequence[_Cursor], scalars: int, rows: Rows | None) -> int:
     wanted = min(walk.max_repetitions, (MAX_VARBINDS - scalars) // len(group))
-    if expected_rows is not None:
-        wanted = min(wanted, expected_rows - min(len(walk.cells[cursor.column]) for cursor in group))
+    if rows is not None:
+        wanted = min(wanted, len(rows.indexes) - min(len(walk.cells[cursor.column]) for cursor in group))
     return max(1, wanted)
 
 
@@ -138,7 +144,7 @@ def _take(walk: Walk, reply: Reply, scalars: Sequence[bytes], now: float) -> Non
     if len(reply.varbinds) <= len(scalars):
         raise UnreadableAnswer("the device answers a table walk without any variable")
     found = {
-        asked: Cell(got.tag, got.value)
+        asked: got
         for asked, got in zip(scalars, reply.varbinds, strict=False)
         if got.oid.startswith(asked) and got.tag not in EXCEPTIONS
     }
@@ -147,18 +153,21 @@ def _take(walk: Walk, reply: Reply, scalars: Sequence[bytes], now: float) -> Non
     walk.last_scalars, walk.last_at = found, now
 
 
-def _advance(
-    walk: Walk, varbinds: Sequence[Varbind], group: Sequence[_Cursor], last_index: tuple[int, ...] | None, max_rows: int
-) -> None:
+def _advance(walk: Walk, varbinds: Sequence[Varbind], group: Sequence[_Cursor], rows: Rows | None, max_rows: int) -> None:
     """Put each cell under its own column and index: position in the answer only says which column was asked.
 
-    The innermost loop of polling: a column at a time, each index decoded once for all columns.
+    The innermost loop of polling: a column at a time. Rows that are where they were are taken together; for others each index is
+    decoded once for all columns.
     """
-    known, new = walk.known_indexes, tuple.__new__
+    if rows is not None and _take_known(walk, varbinds, group, rows):
+        return
+    known = walk.known_indexes
+    last_index = rows.indexes[-1] if rows is not None else None
     for position, cursor in enumerate(group):
         column, cells, index, at = cursor.column, walk.cells[cursor.column], cursor.index, cursor.at
         arcs_from = len(column)
-        for oid, tag, value in varbinds[position :: len(group)]:
+        for varbind in varbinds[position :: len(group)]:
+            oid, tag, _ = varbind
             if tag == END_OF_MIB_VIEW or not oid.startswith(column):
                 cursor.is_done = True
                 break
@@ -170,13 +179,36 @@ def _advance(
                 raise WalkLooped(f"the device's OIDs do not increase: .{_text(following)} after .{_text(index)}")
             index, at = following, oid
             if tag not in EXCEPTIONS:
-                cells[index] = new(Cell, (tag, value))
+                cells[index] = varbind
             if last_index is not None and index >= last_index:
                 cursor.is_done = True
                 break
         cursor.index, cursor.at = index, at
         if len(cells) > max_rows:
             raise WalkLooped(f"the device's table has more than {max_rows} rows")
+
+
+def _take_known(walk: Walk, varbinds: Sequence[Varbind], group: Sequence[_Cursor], rows: Rows) -> bool:
+    """Take an answer whole when its rows are the very ones that were there before, in all columns, each cell with a value."""
+    width = len(group)
+    begin = len(walk.cells[group[0].column])
+    end = begin + len(varbinds) // width
+    before = rows.indexes[begin - 1] if begin else ()
+    if end == begin or end > len(rows.indexes) or len(varbinds) % width:
+        return False
+    if any(cursor.index != before or len(walk.cells[cursor.column]) != begin for cursor in group):
+        return False
+    columns = [cursor.column for cursor in group]
+    if [column + octets for octets in rows.octets[begin:end] for column in columns] != [varbind.oid for varbind in varbinds]:
+        return False
+    if not EXCEPTIONS.isdisjoint([varbind.tag for varbind in varbinds]):
+        return False
+    indexes = rows.indexes[begin:end]
+    for position, cursor in enumerate(group):
+        walk.cells[cursor.column].update(zip(indexes, varbinds[position::width], strict=True))
+        cursor.index, cursor.at = indexes[-1], varbinds[position - width].oid
+        cursor.is_done = end == len(rows.indexes)
+    return True
 
 
 def _index(octets: bytes) -> tuple[int, ...]:

@@ -44,6 +44,7 @@ class UdpSocket:
         self.family = family
         self._is_ipv6 = family == socket.AF_INET6
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        self._buffer = memoryview(bytearray(LONGEST_DATAGRAM))  # one for all: a new one each time costs more than the call
         try:
             self._socket.setblocking(False)
             self._enlarge(receive_buffer_bytes)
@@ -84,12 +85,12 @@ class UdpSocket:
         """The next datagram and where it came from; None when there is none now."""
         for _ in range(_TRIES):
             try:
-                datagram, source = self._socket.recvfrom(LONGEST_DATAGRAM)
+                size, source = self._socket.recvfrom_into(self._buffer)
             except BlockingIOError:
                 return None
             except OSError:  # of an earlier datagram; the error queue has it
                 continue
-            return datagram, self._address(source)
+            return bytes(self._buffer[:size]), self._address(source)
         return None
 
     def returned_error(self) -> ReturnedError | None:
@@ -109,8 +110,14 @@ class UdpSocket:
 
     @property
     def datagrams_dropped(self) -> int:
-        """Datagrams that the kernel dropped because this socket's buffer was full."""
-        return int(_MEMINFO.unpack(self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))[_MEMINFO_DROPS])
+        """Datagrams that the kernel dropped because this socket's buffer was full; 0 where the kernel does not say (before 4.12)."""
+        try:
+            numbers = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+        except OSError as error:
+            if error.errno != errno.ENOPROTOOPT:
+                raise
+            return 0
+        return int(_MEMINFO.unpack(numbers)[_MEMINFO_DROPS])
 
     def close(self) -> None:
         self._socket.close()
