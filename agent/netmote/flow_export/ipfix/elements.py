@@ -28,6 +28,8 @@ class Element:
     number: int
     form: str  # numpy dtype, big-endian: RFC 7011 section 6.1.1
     column: Column
+    back: Column | None = None
+    """Its values in a uniflow from responder to initiator; None: the same."""
     is_reverse: bool = False
 
     @property
@@ -54,28 +56,41 @@ def _icmp_type_and_code(records: NDArray[np.void]) -> NDArray[Any]:
     return both
 
 
+def _icmp_answer(answers: NDArray[np.uint16]) -> Column:
+    """The same of the way back: the type of the answer; of what has none, its own."""
+
+    def column(records: NDArray[np.void]) -> NDArray[Any]:
+        answer = answers[records["icmp_type"]]
+        both: NDArray[Any] = np.where(answer == NO_ANSWER, records["icmp_type"], answer) * 256 + records["icmp_code"]
+        return both
+
+    return column
+
+
+_SOURCE, _DESTINATION = "source_address", "destination_address"
 ADDRESSES = {
     4: (
-        Element("sourceIPv4Address", 8, "V4", _last_four("source_address")),
-        Element("destinationIPv4Address", 12, "V4", _last_four("destination_address")),
+        Element("sourceIPv4Address", 8, "V4", _last_four(_SOURCE), back=_last_four(_DESTINATION)),
+        Element("destinationIPv4Address", 12, "V4", _last_four(_DESTINATION), back=_last_four(_SOURCE)),
     ),
     6: (
-        Element("sourceIPv6Address", 27, "V16", _field("source_address")),
-        Element("destinationIPv6Address", 28, "V16", _field("destination_address")),
+        Element("sourceIPv6Address", 27, "V16", _field(_SOURCE), back=_field(_DESTINATION)),
+        Element("destinationIPv6Address", 28, "V16", _field(_DESTINATION), back=_field(_SOURCE)),
     ),
 }
 
+_SOURCE_PORT, _DESTINATION_PORT = "source_transport_port", "destination_transport_port"
 PORTS = (
-    Element("sourceTransportPort", 7, ">u2", _field("source_transport_port")),
-    Element("destinationTransportPort", 11, ">u2", _field("destination_transport_port")),
+    Element("sourceTransportPort", 7, ">u2", _field(_SOURCE_PORT), back=_field(_DESTINATION_PORT)),
+    Element("destinationTransportPort", 11, ">u2", _field(_DESTINATION_PORT), back=_field(_SOURCE_PORT)),
 )
 
 ICMP = {
-    4: (Element("icmpTypeCodeIPv4", 32, ">u2", _icmp_type_and_code),),
-    6: (Element("icmpTypeCodeIPv6", 139, ">u2", _icmp_type_and_code),),
+    4: (Element("icmpTypeCodeIPv4", 32, ">u2", _icmp_type_and_code, back=_icmp_answer(ICMP_ANSWER)),),
+    6: (Element("icmpTypeCodeIPv6", 139, ">u2", _icmp_type_and_code, back=_icmp_answer(ICMP6_ANSWER)),),
 }
 
-# What is the same for both directions.
+# Times and id belong to the flow as a whole. Class of service is that of its first packet, and not known of the way back.
 FLOW = (
     Element("flowStartMilliseconds", 152, ">u8", _milliseconds("flow_start_ns")),
     Element("flowEndMilliseconds", 153, ">u8", _milliseconds("flow_end_ns")),
@@ -85,9 +100,10 @@ FLOW = (
     Element("protocolIdentifier", 4, "u1", _field("protocol_identifier")),
     Element("ipVersion", 60, "u1", _field("ip_version")),
     Element("flowEndReason", 136, "u1", _field("flow_end_reason")),
+    Element("ipClassOfService", 5, "u1", _field("ip_class_of_service"), back=lambda records: np.zeros(len(records), "u1")),
 )
 
-# What each direction has of its own: number, name, form, and the field without its side.
+# What each direction has of its own: name, number, form, and the field without its side.
 _DIRECTIONAL = (
     ("octetDeltaCount", 1, ">u8", "octets"),
     ("packetDeltaCount", 2, ">u8", "packets"),
@@ -95,18 +111,8 @@ _DIRECTIONAL = (
     ("tcpControlBits", 6, "u1", "tcp_control_bits"),
 )
 
-# Of the flow's first packet, hence of the initiator's direction.
-_OF_FIRST_PACKET = (Element("ipClassOfService", 5, "u1", _field("ip_class_of_service")),)
-
 # biflowDirection (RFC 5103 section 6.3): 1 says that the forward direction is the initiator's.
 _BIFLOW_DIRECTION = Element("biflowDirection", 239, "u1", lambda records: np.ones(len(records), "u1"))
-
-
-def _of_side(side: str, *, is_reverse: bool = False) -> tuple[Element, ...]:
-    return tuple(
-        Element(name, number, form, _field(f"{side}_{field}"), is_reverse=is_reverse)
-        for name, number, form, field in _DIRECTIONAL
-    )
 
 
 def biflow_elements() -> tuple[Element, ...]:
@@ -114,29 +120,17 @@ def biflow_elements() -> tuple[Element, ...]:
 
     Those come first: nfdump 1.7.1 takes a reverse element that it does not know for the forward one, and the last one stays.
     """
-    return (*FLOW, *_OF_FIRST_PACKET, _BIFLOW_DIRECTION, *_of_side("responder", is_reverse=True), *_of_side("initiator"))
+    reverse = (
+        Element(name, number, form, _field(f"responder_{field}"), is_reverse=True) for name, number, form, field in _DIRECTIONAL
+    )
+    forward = (Element(name, number, form, _field(f"initiator_{field}")) for name, number, form, field in _DIRECTIONAL)
+    return (*FLOW, _BIFLOW_DIRECTION, *reverse, *forward)
 
 
 def uniflow_elements() -> tuple[Element, ...]:
-    """One direction; the other is a record of its own (`turned`)."""
-    return (*FLOW, *_OF_FIRST_PACKET, *_of_side("initiator"))
-
-
-def turned(records: NDArray[np.void]) -> NDArray[np.void]:
-    """The responder's direction of these records as flows from responder to initiator.
-
-    Not turned: the times and the flow id, which belong to the flow as a whole. Class of service is of the first packet and
-    unknown of the way back: zero. An ICMP type becomes that of its answer; one that has none stays.
-    """
-    back = records.copy()
-    for one, other in (
-        ("source_address", "destination_address"),
-        ("source_transport_port", "destination_transport_port"),
-    ):
-        back[one], back[other] = records[other], records[one]
-    for _, _, _, field in _DIRECTIONAL:
-        back[f"initiator_{field}"] = records[f"responder_{field}"]
-    back["ip_class_of_service"] = 0
-    answer = np.where(records["ip_version"] == 4, ICMP_ANSWER[records["icmp_type"]], ICMP6_ANSWER[records["icmp_type"]])
-    back["icmp_type"] = np.where(answer == NO_ANSWER, records["icmp_type"], answer)
-    return back
+    """One direction; the other is a record of its own."""
+    counts = (
+        Element(name, number, form, _field(f"initiator_{field}"), back=_field(f"responder_{field}"))
+        for name, number, form, field in _DIRECTIONAL
+    )
+    return (*FLOW, *counts)

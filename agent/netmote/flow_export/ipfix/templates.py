@@ -17,7 +17,6 @@ from netmote.flow_export.ipfix.elements import (
     REVERSE_PEN,
     Element,
     biflow_elements,
-    turned,
     uniflow_elements,
 )
 
@@ -54,11 +53,12 @@ class Template:
                 fields.append(struct.pack("!HH", each.number, each.length))
         return struct.pack("!HH", self.template_id, len(self.elements)) + b"".join(fields)
 
-    def encode(self, records: NDArray[np.void]) -> NDArray[np.void]:
-        """Flow records (FLOW_DTYPE) as data records of this template (`dtype`)."""
+    def encode(self, records: NDArray[np.void], *, is_back: bool = False) -> NDArray[np.void]:
+        """Flow records (FLOW_DTYPE) as data records of this template (`dtype`); `is_back`: of the way from responder to initiator."""
         data: NDArray[np.void] = np.empty(len(records), self.dtype)
         for name, element in zip(self.dtype.names or (), self.elements, strict=True):
-            data[name] = element.column(records)
+            column = element.back if is_back and element.back is not None else element.column
+            data[name] = column(records)
         return data
 
 
@@ -80,16 +80,20 @@ class FlowTemplates:
 
     def encode(self, records: NDArray[np.void]) -> list[tuple[Template, NDArray[np.void]]]:
         """Data records of all flows that had a packet, by template. A uniflow is a record for each direction that had one."""
-        has_gone, has_come = records["initiator_packets"] != 0, records["responder_packets"] != 0
-        if self.form == "uniflow":
-            records = np.concatenate((records[has_gone], turned(records[has_come])))
-        else:
-            records = records[has_gone | has_come]
         version, protocol = records["ip_version"], records["protocol_identifier"]
         kind = (version == 6) + 2 * np.where(version == 6, protocol == _PROTOCOL_ICMP[6], protocol == _PROTOCOL_ICMP[4])
         encoded = []
         for position, template in enumerate(self.templates):
-            chosen = kind == position
-            if chosen.any():
-                encoded.append((template, template.encode(records[chosen])))
-        return encoded
+            part = _chosen(records, kind == position)
+            has_gone, has_come = part["initiator_packets"] != 0, part["responder_packets"] != 0
+            if self.form == "biflow":
+                encoded.append((template, _chosen(template.encode(part), has_gone | has_come)))
+            else:
+                encoded.append((template, _chosen(template.encode(part), has_gone)))
+                encoded.append((template, _chosen(template.encode(part, is_back=True), has_come)))
+        return [(template, data) for template, data in encoded if len(data)]
+
+
+def _chosen(rows: NDArray[np.void], is_chosen: NDArray[np.bool_]) -> NDArray[np.void]:
+    """Those rows; where all are wanted, which is usual, the array itself."""
+    return rows if is_chosen.all() else rows[is_chosen]
