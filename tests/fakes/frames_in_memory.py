@@ -5,6 +5,7 @@ import numpy as np
 from netmote.capture.frames import LINKTYPE_ETHERNET, Frames
 from netmote.capture.headers import decode
 from netmote.capture.packets import PacketColumns
+from netmote.capture.tunnels import Tunnel
 
 
 def frames_of(frames: list[bytes], *, link_type: int = LINKTYPE_ETHERNET, captured: list[int] | None = None) -> Frames:
@@ -22,5 +23,5 @@ def frames_of(frames: list[bytes], *, link_type: int = LINKTYPE_ETHERNET, captur
     )
 
 
-def decode_frames(frames: list[bytes], **options) -> PacketColumns:
-    return decode(frames_of(frames, **options), "test0")
+def decode_frames(frames: list[bytes], *, tunnels: tuple[Tunnel, ...] = (), **options) -> PacketColumns:
+    return decode(frames_of(frames, **options), "test0", tunnels=tunnels)

@@ -27,6 +27,7 @@ from netmote.capture.packets import (
     PacketColumns,
     Undecodable,
 )
+from netmote.capture.tunnels import Tunnel, look_inside
 
 LATEST_NS = 7_258_118_400_000_000_000  # 2200-01-01: later timestamps are damage, not time
 _ROW = 40  # plain IPv4: header and the first 20 bytes behind it, five 64-bit words
@@ -38,8 +39,11 @@ _PLAIN = np.uint64(0x45)
 _CLASS_IPV4 = np.uint64(4 << 8)
 
 
-def decode(frames: Frames, interface: str, *, dropped: int = 0) -> PacketColumns:
-    """Decode frames of one interface. Every frame becomes a row or an undecodable entry; nothing raises on bad bytes."""
+def decode(frames: Frames, interface: str, *, dropped: int = 0, tunnels: tuple[Tunnel, ...] = ()) -> PacketColumns:
+    """Decode frames of one interface. Every frame becomes a row or an undecodable entry; nothing raises on bad bytes.
+
+    Of `tunnels` the inner packet is the row (see `tunnels`).
+    """
     count = len(frames)
     reason = np.zeros(count, "u1")
     columns = Columns.allocate(count)
@@ -56,11 +60,13 @@ def decode(frames: Frames, interface: str, *, dropped: int = 0) -> PacketColumns
         odd = np.flatnonzero(columns.flow_class == 0)
         if len(odd):
             _decode_odd(datagrams, odd, columns, reason)
+        claims = claim_columns(frames, network, datagrams, columns)
+        if tunnels:
+            datagrams = look_inside(datagrams, columns, np.flatnonzero(reason == 0), tunnels)
         if network.vlan is not None:
             columns.flow_class |= network.vlan
         dns = _decode_dns(datagrams, columns, reason)
-        claims = claim_columns(frames, network, datagrams, columns)
-        coalesced = take_apart(frames, network.offset, columns)
+        coalesced = take_apart(frames, datagrams.offset, columns)
     else:
         reason[:] = Undecodable.UNKNOWN_LINK_TYPE
     reason[(frames.timestamp_ns < 0) | (frames.timestamp_ns >= LATEST_NS)] = Undecodable.BAD_TIMESTAMP

@@ -38,6 +38,7 @@ class Columns:
     tcp_sequence: NDArray[np.uint32]
     tcp_payload_octets: NDArray[np.uint16]
     transport: NDArray[np.int64]  # where the transport header begins, in the buffer
+    is_reread: bool = False  # inner packets stand where outer ones stood
     _six: list[tuple[NDArray[np.int64], NDArray[np.uint64]]] = field(default_factory=list)
 
     @classmethod
@@ -63,9 +64,10 @@ class Columns:
         )
 
     def clear(self, rows: NDArray[np.int64]) -> None:
-        """Forget what the fast path read of packets that are not plain."""
+        """Forget what was read of these packets."""
         for column in (self.source_word, self.destination_word, self.ip_total_length, self.tcp_sequence):
             column[rows] = 0
+        self.is_fragment[rows] = False
         for small in (self.ip_class_of_service, self.tcp_control_bits, self.icmp_type, self.icmp_code, self.time_to_live):
             small[rows] = 0
         self.tcp_payload_octets[rows] = 0
@@ -77,7 +79,14 @@ class Columns:
         """Rows that are IPv6, ascending, and their addresses."""
         if not self._six:
             return np.zeros(0, "i8"), np.zeros((0, 4), "u8")
-        return self._six[0]
+        if not self.is_reread:
+            return self._six[0]
+        rows = np.concatenate([rows for rows, _ in self._six])
+        order = np.argsort(rows, kind="stable")
+        rows = rows[order]
+        latest = np.append(rows[1:] != rows[:-1], [True])  # of each row the last counts, where that is IPv6
+        latest &= self.flow_class.view("u1")[1::8][rows] == 6
+        return rows[latest], np.concatenate([addresses for _, addresses in self._six])[order[latest]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

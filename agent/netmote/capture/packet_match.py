@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from netmote.capture.frames import Frames
 from netmote.capture.headers import decode
 from netmote.capture.packets import PacketColumns
+from netmote.capture.tunnels import Tunnel
 
 _MAPPED = b"\0" * 10 + b"\xff\xff"  # ::ffff:0:0/96 (RFC 4291 section 2.5.5.2)
 
@@ -24,18 +25,18 @@ class FlowEnds:
     protocol_identifier: int
 
 
-def frames_of_address(frames: Frames, address: str) -> NDArray[np.bool_]:
+def frames_of_address(frames: Frames, address: str, *, tunnels: tuple[Tunnel, ...] = ()) -> NDArray[np.bool_]:
     """(n,) frames whose packet has this source or destination. Raises ValueError when it is no address."""
-    packets, rows = _decoded(frames)
+    packets, rows = _decoded(frames, tunnels)
     wanted = _sixteen(address)
     found = np.zeros(len(frames), np.bool_)
     found[rows] = (packets.source_address == wanted) | (packets.destination_address == wanted)
     return found
 
 
-def frames_of_flows(frames: Frames, flows: tuple[FlowEnds, ...]) -> NDArray[np.bool_]:
+def frames_of_flows(frames: Frames, flows: tuple[FlowEnds, ...], *, tunnels: tuple[Tunnel, ...] = ()) -> NDArray[np.bool_]:
     """(n,) frames of any of these flows, in either direction. Raises ValueError when an address is none."""
-    packets, rows = _decoded(frames)
+    packets, rows = _decoded(frames, tunnels)
     source, destination = packets.source_address, packets.destination_address
     is_wanted = np.zeros(len(packets), np.bool_)
     for flow in flows:
@@ -50,9 +51,9 @@ def frames_of_flows(frames: Frames, flows: tuple[FlowEnds, ...]) -> NDArray[np.b
     return found
 
 
-def _decoded(frames: Frames) -> tuple[PacketColumns, NDArray[np.intp]]:
+def _decoded(frames: Frames, tunnels: tuple[Tunnel, ...]) -> tuple[PacketColumns, NDArray[np.intp]]:
     """The packets, and which frame each of them was."""
-    packets = decode(frames, "")
+    packets = decode(frames, "", tunnels=tunnels)
     is_row = np.ones(len(frames), np.bool_)
     is_row[packets.undecodable_position + np.arange(len(packets.undecodable_position))] = False
     return packets, np.flatnonzero(is_row)

@@ -13,6 +13,7 @@ from netmote.capture.headers import decode
 from netmote.capture.packet_filter import PacketFilter
 from netmote.capture.packets import PacketColumns, Undecodable
 from netmote.capture.read_ahead import ReadAhead
+from netmote.capture.tunnels import Tunnel
 
 # Magic number -> (nanoseconds per tick, bytes of a record header). 0xA1B2CD34 is the format of old patched Linux libpcap.
 _MAGIC = {0xA1B2C3D4: (1_000, 16), 0xA1B23C4D: (1, 16), 0xA1B2CD34: (1_000, 24)}
@@ -31,7 +32,9 @@ def byte_order(magic: bytes) -> str | None:
     return None
 
 
-def read_pcap(ahead: ReadAhead, order: str, packet_filter: PacketFilter | None = None) -> Iterator[PacketColumns]:
+def read_pcap(
+    ahead: ReadAhead, order: str, packet_filter: PacketFilter | None = None, *, tunnels: tuple[Tunnel, ...] = ()
+) -> Iterator[PacketColumns]:
     """Blocks of at most 65,536 packets, with a filter of those it wants. A damaged or cut record ends the file and is counted under its reason."""
     if ahead.end < FILE_HEADER:
         ahead.fill(at_least=FILE_HEADER)
@@ -50,7 +53,7 @@ def read_pcap(ahead: ReadAhead, order: str, packet_filter: PacketFilter | None =
                 break
             frames = layout.frames(ahead.buffer, part)
             latest = int(frames.timestamp_ns[-1])
-            yield decode(frames if packet_filter is None else packet_filter.wanted(frames), "")
+            yield decode(frames if packet_filter is None else packet_filter.wanted(frames), "", tunnels=tunnels)
         if is_damaged:
             yield PacketColumns.undecoded("", latest, Undecodable.BAD_RECORD)
             return

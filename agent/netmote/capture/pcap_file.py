@@ -17,6 +17,7 @@ from netmote.capture.packets import PacketColumns, Undecodable
 from netmote.capture.pcap_classic import LONGEST_PACKET, byte_order, read_pcap
 from netmote.capture.pcapng_reader import LONGEST_BLOCK, PcapngReader
 from netmote.capture.read_ahead import CHUNK_BYTES, ByteSource, ReadAhead
+from netmote.capture.tunnels import Tunnel
 from netmote.errors import Permanent
 
 _GZIP = b"\x1f\x8b"
@@ -34,13 +35,21 @@ class CaptureFile:
     Blocks are of one interface each (`PacketColumns.interface`: the name the file gives, empty where it gives none), at most 65,536
     packets, in order within an interface; interfaces of a pcapng file come side by side, so each needs a meter of its own. Memory
     is bounded by `chunk_bytes` and the longest record. `packet_filter` leaves out what it does not want; iterating then raises its errors.
+    Of `tunnels` the packets inside are given.
     """
 
-    def __init__(self, path: str | Path, *, chunk_bytes: int = CHUNK_BYTES, packet_filter: PacketFilter | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        chunk_bytes: int = CHUNK_BYTES,
+        packet_filter: PacketFilter | None = None,
+        tunnels: tuple[Tunnel, ...] = (),
+    ) -> None:
         self.name = "standard input" if str(path) == "-" else str(path)
         self._path = str(path)
         self._chunk_bytes = chunk_bytes
-        self._filter = packet_filter
+        self._filter, self._tunnels = packet_filter, tunnels
         self._stream: io.RawIOBase | io.BufferedIOBase | None = None
         self._blocks: Iterator[PacketColumns] = iter(())
         self.interfaces: list[str] = []
@@ -87,20 +96,24 @@ class CaptureFile:
             head = _first_bytes(stream, 4)
         order = byte_order(head) if len(head) == 4 else None
         if order is not None:
-            return read_pcap(
-                ReadAhead(stream, longest=LONGEST_PACKET + 24, chunk=self._chunk_bytes, head=head), order, self._filter
-            )
+            ahead = ReadAhead(stream, longest=LONGEST_PACKET + 24, chunk=self._chunk_bytes, head=head)
+            return read_pcap(ahead, order, self._filter, tunnels=self._tunnels)
         if head == _PCAPNG:
-            return iter(PcapngReader(ReadAhead(stream, longest=LONGEST_BLOCK, chunk=self._chunk_bytes, head=head), self._filter))
+            ahead = ReadAhead(stream, longest=LONGEST_BLOCK, chunk=self._chunk_bytes, head=head)
+            return iter(PcapngReader(ahead, self._filter, tunnels=self._tunnels))
         begin = f"it begins with {head.hex(' ')}" if head else "it is empty"
         raise UnreadableCapture(f"{self.name}: no capture file: {begin}, which is neither pcap nor pcapng")
 
 
 def read_capture(
-    path: str | Path, *, chunk_bytes: int = CHUNK_BYTES, packet_filter: PacketFilter | None = None
+    path: str | Path,
+    *,
+    chunk_bytes: int = CHUNK_BYTES,
+    packet_filter: PacketFilter | None = None,
+    tunnels: tuple[Tunnel, ...] = (),
 ) -> Iterator[PacketColumns]:
     """Yield the blocks of a capture file, as `CaptureFile` gives them. Raises UnreadableCapture before the first one."""
-    with CaptureFile(path, chunk_bytes=chunk_bytes, packet_filter=packet_filter) as blocks:
+    with CaptureFile(path, chunk_bytes=chunk_bytes, packet_filter=packet_filter, tunnels=tunnels) as blocks:
         yield from blocks
 
 

@@ -17,6 +17,7 @@ from netmote.capture.packet_filter import PacketFilter
 from netmote.capture.packets import PacketColumns, Undecodable
 from netmote.capture.pcap_classic import BLOCK_PACKETS
 from netmote.capture.read_ahead import ReadAhead
+from netmote.capture.tunnels import Tunnel
 
 SECTION_HEADER, INTERFACE_DESCRIPTION, PACKET, SIMPLE_PACKET, INTERFACE_STATISTICS, ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 5, 6
 BYTE_ORDER_MAGIC = 0x1A2B3C4D
@@ -48,9 +49,9 @@ class _Interface:
 class PcapngReader:
     """Walks the blocks of one stream. Use once, by iterating; with a filter, packets it does not want are left out."""
 
-    def __init__(self, ahead: ReadAhead, packet_filter: PacketFilter | None = None) -> None:
+    def __init__(self, ahead: ReadAhead, packet_filter: PacketFilter | None = None, *, tunnels: tuple[Tunnel, ...] = ()) -> None:
         self._ahead = ahead
-        self._filter = packet_filter
+        self._filter, self._tunnels = packet_filter, tunnels
         self._order = "<"
         self._interfaces: list[_Interface] = []
         self._pending: list[NDArray[np.int64]] = []  # offsets of packet blocks not yet handed on
@@ -242,7 +243,7 @@ class PcapngReader:
                 yield self._decoded(replace(frames.at(chosen), link_type=interface.link_type), interface.name)
 
     def _decoded(self, frames: Frames, name: str) -> PacketColumns:
-        return decode(frames if self._filter is None else self._filter.wanted(frames), name)
+        return decode(frames if self._filter is None else self._filter.wanted(frames), name, tunnels=self._tunnels)
 
     def _frames(self, offset: NDArray[np.int64], number: NDArray[np.int64]) -> Frames:
         """Where the packets of these blocks lie, with the link type of the first."""

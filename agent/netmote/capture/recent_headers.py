@@ -17,6 +17,7 @@ from netmote.capture.frames import Frames
 from netmote.capture.header_bank import COLUMNS, Columns, HeaderBank
 from netmote.capture.pcapng_writer import PcapngWriter
 from netmote.capture.snap_filter import LONG_BYTES, PLAIN_BYTES
+from netmote.capture.tunnels import Tunnel
 
 _LEAST_BYTES = 100_000
 _LONG_SHARE = 4  # one byte in so many is for long headers: DNS, VLAN tags inside the frame, IP options
@@ -28,11 +29,15 @@ class RecentHeaders:
     `size_bytes` bounds the memory, at least 100,000. `random` chooses among packets that are too many.
     """
 
-    def __init__(self, *, interface: str, link_type: int, size_bytes: int, random: Random) -> None:
+    def __init__(
+        self, *, interface: str, link_type: int, size_bytes: int, random: Random, tunnels: tuple[Tunnel, ...] = ()
+    ) -> None:
         if size_bytes < _LEAST_BYTES:
             raise ValueError(f"{size_bytes} bytes hold too few headers; at least {_LEAST_BYTES}")
         self.interface = interface
         self.link_type = link_type
+        self.tunnels = tunnels
+        """Tunnels that were opened when these packets were metered: whoever looks for flows among them opens the same."""
         self.first_ns: int | None = None
         """When the first packet came; nothing is known of what was before."""
         long_bytes = size_bytes // _LONG_SHARE

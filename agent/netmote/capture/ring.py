@@ -31,6 +31,7 @@ from netmote.capture.ring_layout import SOL_PACKET, VERSION, RingLayout
 from netmote.capture.ring_v2 import FrameRing
 from netmote.capture.ring_v3 import BlockRing
 from netmote.capture.snap_filter import attach, behind_filter, snap_program
+from netmote.capture.tunnels import Tunnel
 from netmote.capture.virtio_header import with_segments
 from netmote.errors import Unavailable
 
@@ -74,7 +75,7 @@ class Ring:
     `ring_size` bytes are shared with the kernel, rounded up to whole blocks. `version` is `v3`, `v2` or `auto`. On loopback every
     packet passes twice; only its arrival is read. With `tee`, frames are also written to a capture file, in the order they are decoded.
 
-    `packet_filter` has the kernel drop what it does not want, which nothing counts.
+    `packet_filter` has the kernel drop what it does not want, which nothing counts. Of `tunnels` the packets inside are given.
 
     With `fanout` the ring takes its share of the interface's packets, from `begin` on: call that once all of the group are open.
     `adopted` is the socket of such a ring (`detach`), whose reader is gone: what waits in it is read first.
@@ -93,6 +94,7 @@ class Ring:
         adopted: socket.socket | None = None,
         version: str = "auto",
         packet_filter: PacketFilter | None = None,
+        tunnels: tuple[Tunnel, ...] = (),
         layouts: Layouts = LAYOUTS,
     ) -> None:
         self.interface = interface
@@ -100,7 +102,7 @@ class Ring:
         """By the kernel since opening, because the ring was full."""
         self.tee = tee
         """Where frames are also written, in the order they are decoded; may be set once the link type is known. The caller closes it."""
-        self._filter = packet_filter
+        self._filter, self._tunnels = packet_filter, tunnels
         self._layout: RingLayout | None = None
         self._socket = packet_socket(f"capturing on {interface}") if adopted is None else adopted
         try:
@@ -147,7 +149,7 @@ class Ring:
         return 14 if self.link_type == LINKTYPE_ETHERNET else 0
 
     def _program(self) -> bytes:
-        snap = snap_program(link_header=self._link_header)
+        snap = snap_program(link_header=self._link_header, tunnels=self._tunnels)
         if self._filter is None:
             return snap
         try:
@@ -252,7 +254,7 @@ class Ring:
         self._latest_ns = int(timestamp[-1]) if len(timestamp) else self._latest_ns
         if self.tee is not None:
             self.tee.write(frames)
-        return decode(frames, self.interface)
+        return decode(frames, self.interface, tunnels=self._tunnels)
 
     def _check_interface(self) -> None:
         self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # ENETDOWN while the link is down: reading clears it

@@ -1,7 +1,8 @@
 """The classic BPF program that tells the kernel how many bytes of each packet to keep. By itself it drops nothing.
 
 Plain packets keep `PLAIN` bytes, so that every ring record has one size; packets whose headers go on (IPv4 options, IPv6 extension
-headers, VLAN tags inside the frame, SNAP), DNS messages and IPv6 neighbour discovery keep `LONG`. A flat length would cut extension headers and merge flows.
+headers, VLAN tags inside the frame, what `encapsulation` steps over, SNAP), DNS messages, IPv6 neighbour discovery and tunnels that
+are asked for keep `LONG`. A flat length would cut extension headers and merge flows.
 """
 
 import ctypes
@@ -9,6 +10,7 @@ import socket
 import struct
 
 from netmote.capture.bpf_compiler import INSTRUCTION
+from netmote.capture.tunnels import IP_PROTOCOLS, UDP_PORTS, Tunnel
 
 PLAIN_BYTES = 68  # 14 Ethernet + 40 IPv6 + 14 TCP up to its control bits: see `ring_layout` on the record size
 LONG_BYTES = 366  # 14 Ethernet + 8 tags + 60 IPv4 + 8 UDP + 12 DNS + 255 name, and a little
@@ -19,6 +21,8 @@ _JA = 0x05
 _MOST_INSTRUCTIONS = 4096  # BPF_MAXINSNS
 _TCP, _UDP, _ICMPV6, _SCTP, _DNS = 6, 17, 58, 132, 53
 _SOLICITATION, _ADVERTISEMENT = 135, 136  # ICMPv6 types of neighbour discovery (RFC 4861)
+# EtherTypes behind which headers go on: VLAN tags, MPLS, PPPoE, VN-Tag, provider backbone (see `encapsulation`).
+_ENCAPSULATIONS = (0x8100, 0x88A8, 0x9100, 0x8847, 0x8848, 0x8864, 0x8926, 0x88E7)
 
 
 class _Program:
@@ -48,8 +52,10 @@ class _Program:
         return b"".join(lines)
 
 
-def snap_program(*, link_header: int) -> bytes:
-    """The program for frames with an Ethernet header (14) or none (0: raw IP)."""
+def snap_program(*, link_header: int, tunnels: tuple[Tunnel, ...] = ()) -> bytes:
+    """The program for frames with an Ethernet header (14) or none (0: raw IP). Of `tunnels` the inner headers are kept too."""
+    protocols = [protocol for tunnel in tunnels for protocol in IP_PROTOCOLS.get(tunnel, ())]
+    ports = [_DNS, *(UDP_PORTS[tunnel] for tunnel in tunnels if tunnel in UDP_PORTS)]
     plain = PLAIN_BYTES - 14 + link_header
     program = _Program()
     program.load(_LD_LEN)
@@ -58,8 +64,8 @@ def snap_program(*, link_header: int) -> bytes:
         program.load(_LD_H, 12)
         program.jump(_JEQ, 0x0800, then="ipv4")
         program.jump(_JEQ, 0x86DD, then="ipv6")
-        for tag in (0x8100, 0x88A8, 0x9100):
-            program.jump(_JEQ, tag, then="long")
+        for ether_type in _ENCAPSULATIONS:
+            program.jump(_JEQ, ether_type, then="long")
         program.jump(_JGE, 0x0600, then="plain", otherwise="long")  # below: an 802.3 length, perhaps SNAP
     else:
         program.load(_LD_B, 0)
@@ -68,17 +74,19 @@ def snap_program(*, link_header: int) -> bytes:
     program.load(_LD_B, link_header)
     program.jump(_JEQ, 0x45, otherwise="long")
     program.load(_LD_B, link_header + 9)
+    for protocol in protocols:
+        program.jump(_JEQ, protocol, then="long")
     program.jump(_JEQ, _UDP, otherwise="plain")
     program.load(_LD_H, link_header + 6)
     program.jump(_JSET, 0x1FFF, then="plain")  # a later fragment has no ports
-    _look_for_dns(program, link_header + 20)
+    _look_for_ports(program, link_header + 20, ports)
     program.label("ipv6")
     program.load(_LD_B, link_header + 6)
     for protocol in (_TCP, _SCTP):
         program.jump(_JEQ, protocol, then="plain")
     program.jump(_JEQ, _ICMPV6, then="icmpv6")
     program.jump(_JEQ, _UDP, otherwise="long")
-    _look_for_dns(program, link_header + 40)
+    _look_for_ports(program, link_header + 40, ports)
     program.label("icmpv6")
     program.load(_LD_B, link_header + 40)
     program.jump(_JEQ, _SOLICITATION, then="long")
@@ -90,11 +98,14 @@ def snap_program(*, link_header: int) -> bytes:
     return program.assemble()
 
 
-def _look_for_dns(program: _Program, transport: int) -> None:
+def _look_for_ports(program: _Program, transport: int, ports: list[int]) -> None:
+    """DNS either way, tunnels by their destination."""
     program.load(_LD_H, transport)
     program.jump(_JEQ, _DNS, then="long")
     program.load(_LD_H, transport + 2)
-    program.jump(_JEQ, _DNS, then="long", otherwise="plain")
+    for port in ports[:-1]:
+        program.jump(_JEQ, port, then="long")
+    program.jump(_JEQ, ports[-1], then="long", otherwise="plain")
 
 
 def behind_filter(wanted: bytes, snap: bytes) -> bytes:

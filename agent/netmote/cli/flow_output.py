@@ -17,6 +17,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from netmote.capture.packet_filter import PacketFilter
 from netmote.capture.pcap_file import CaptureFile
+from netmote.capture.tunnels import Tunnel
 from netmote.cli.format import size
 from netmote.errors import Permanent, Unavailable
 from netmote.flow_export.eve.encoding import eve_lines
@@ -57,10 +58,15 @@ class CaptureTotals:
         return total
 
     def read(
-        self, capture: Path, metering: MeteringConfig, packet_filter: PacketFilter | None = None
+        self,
+        capture: Path,
+        metering: MeteringConfig,
+        packet_filter: PacketFilter | None = None,
+        *,
+        tunnels: tuple[Tunnel, ...] = (),
     ) -> Iterator[tuple[str, NDArray[np.void]]]:
         """Meter the file, one meter for each interface it names, and yield whole flow records as they end, with its name."""
-        with CaptureFile(capture, packet_filter=packet_filter) as blocks:
+        with CaptureFile(capture, packet_filter=packet_filter, tunnels=tunnels) as blocks:
             for packets in blocks:
                 if packets.interface not in self._meters:
                     if len(self._meters) >= _MOST_INTERFACES:

@@ -55,7 +55,7 @@ def flows(
     from netmote.cli.state import config_of
     from netmote.errors import NetmoteError
 
-    metering = config_of(config).metering
+    settings = config_of(config)
     failed = False
     with ExitStack() as stack:
         writer = None if summary or json_lines else stack.enter_context(flow_writer(form.value, output))
@@ -64,7 +64,8 @@ def flows(
             totals = CaptureTotals(str(capture))
             try:
                 with show.progress(totals):
-                    for interface, records in totals.read(capture, metering, packet_filter(expression)):
+                    read = totals.read(capture, settings.metering, packet_filter(expression), tunnels=settings.capture.tunnels)
+                    for interface, records in read:
                         if writer is not None:
                             writer(interface, records)
             except NetmoteError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from netmote.capture.link_state import LinkState
 from netmote.capture.pcapng_writer import PcapngWriter
 from netmote.capture.ring import InterfaceGone, Ring
+from netmote.capture.tunnels import Tunnel
 from netmote.clock import Clock, SystemClock
 from netmote.daemon.ring_metering import IDLE_MARGIN_NS, RingMetering
 from netmote.daemon.worker_channel import Kind, Progress, encode_pane, encode_progress, framed
@@ -40,6 +41,7 @@ class WorkerSettings:
     begin_ns: int  # panes before this were handed on; 0 at the first start
     tee: str  # path of the copy of headers; empty: none
     tee_size: int
+    tunnels: tuple[Tunnel, ...]  # opened
 
     def to_argument(self) -> str:
         return json.dumps(asdict(self))
@@ -62,7 +64,13 @@ class CaptureWorker:
             held.callback(self._channel.close)
             try:
                 adopted = socket.socket(fileno=settings.ring)
-                ring = Ring(settings.interface, ring_size=settings.ring_size, promiscuous=False, adopted=adopted)
+                ring = Ring(
+                    settings.interface,
+                    ring_size=settings.ring_size,
+                    promiscuous=False,
+                    adopted=adopted,
+                    tunnels=tuple(settings.tunnels),
+                )
                 held.callback(ring.close)
                 if settings.tee:
                     self._begin_tee(ring, held)

@@ -185,6 +185,7 @@ class CaptureWorkers:
                     fanout=group,
                     version=self._capture.ring,
                     packet_filter=packet_filter(self._capture.filter),
+                    tunnels=self._capture.tunnels,
                 )
                 rings.append(ring)
         except BaseException:
@@ -210,6 +211,7 @@ class CaptureWorkers:
             begin_ns=self._merge.emitted_until_ns or 0,
             tee=self._tee_path(worker),
             tee_size=self._capture.tee_size,
+            tunnels=self._capture.tunnels,
         )
         # As this interpreter was started: nothing from the working directory is imported.
         flags = ["-I"] if sys.flags.isolated else ["-P"]

@@ -211,13 +211,15 @@ def _part(alert: Alert, recent: RecentHeaders, begin_ns: int, end_ns: int) -> Ev
         if alert.entity.kind is EntityKind.INTERFACE:
             return np.ones(len(frames), np.bool_)
         if alert.entity.kind is EntityKind.HOST and _is_address(alert.entity.name):
-            return frames_of_address(frames, alert.entity.name) | frames_of_flows(frames, flows)
-        return frames_of_flows(frames, flows)
+            of_address = frames_of_address(frames, alert.entity.name, tunnels=recent.tunnels)
+            return of_address | frames_of_flows(frames, flows, tunnels=recent.tunnels)
+        return frames_of_flows(frames, flows, tunnels=recent.tunnels)
 
     kept = recent.between(begin_ns, end_ns, is_wanted)
     if not len(kept):
         return None
-    return EvidencePart(recent.interface, recent.link_type, kept, frames_of_flows(kept.frames, flows))
+    is_of_flows = frames_of_flows(kept.frames, flows, tunnels=recent.tunnels)
+    return EvidencePart(recent.interface, recent.link_type, kept, is_of_flows)
 
 
 def _is_address(name: str) -> bool:

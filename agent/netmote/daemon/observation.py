@@ -168,6 +168,7 @@ class Observation:
             promiscuous=self._capture.promiscuous,
             version=self._capture.ring,
             packet_filter=packet_filter(self._capture.filter),
+            tunnels=self._capture.tunnels,
         )
         tee = None if self._capture.tee_dir is None else self._begin_tee(ring, self._capture.tee_dir)
         followers = [each for each in (tee, self._recent_of(ring)) if each is not None]
@@ -184,6 +185,7 @@ class Observation:
                 link_type=ring.link_type,
                 size_bytes=self._capture.evidence_size,
                 random=SystemRandom(),
+                tunnels=self._capture.tunnels,
             )
         return self.recent
 

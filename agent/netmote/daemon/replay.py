@@ -87,7 +87,7 @@ def flow_batches(
     """
     meters: dict[str, FlowMeter] = {}
     neighbours: dict[str, Neighbours] = {}
-    for packets in read_capture(capture, packet_filter=packet_filter):
+    for packets in read_capture(capture, packet_filter=packet_filter, tunnels=config.capture.tunnels):
         advanced(packets.received)
         name = packets.interface or interface
         if name not in meters:
