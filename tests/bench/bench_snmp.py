@@ -1,8 +1,8 @@
 """SNMP polling: processor time a varbind, native against pysnmp and net-snmp's snmpbulkwalk on the same agents, in the same run.
 
     decode      one answer of 56 varbinds, octets to values, against pyasn1
-    exchange    GETBULK after GETBULK with what it takes to send, receive and match
-    poll        what the daemon does with a device: scalars, walk, columns of a switch with 48 ports, 26 columns
+    exchange    GETBULK after GETBULK with what it takes to send, receive and match; gufo_snmp (Rust) where it is installed
+    poll        what the daemon does with a device: scalars, walk, columns of a switch with 48 ports; ten devices at a time
     500 agents  every fifth silent, noisy, looping, lossy or lying: how late the healthy ones are polled
 
 Agents are those of tests/fakes/snmp_agent_farm.py, in a process of their own on another processor. Ratios are of processor time (user and
@@ -171,15 +171,16 @@ async def compare() -> int:
         await reader.read(counting)
         exchanges = counting.exchanges
         paced = [PacedSession(session, window, retries=1) for session in sessions]
-        once = lambda readers=readers, paced=paced: [  # noqa: E731 - one cycle
-            reader.read(session) for reader, session in zip(readers, paced, strict=True)
-        ]
-        await asyncio.gather(*once())  # learns the layout
-        poll[name] = await _cpu(once, cycles) / len(sessions) / counting.varbinds
+        pairs = list(zip(readers, paced, strict=True))
+        await asyncio.gather(*(reader.read(session) for reader, session in pairs))  # learns the layout
+        tens = [pairs[begin : begin + 10] for begin in range(0, len(pairs), 10)]
+        spent = [await _cpu(lambda ten=ten: [reader.read(session) for reader, session in ten], cycles) for ten in tens]
+        poll[name] = statistics.median(spent) / 10 / counting.varbinds
         if name == "native":
             native_ms = poll[name] * counting.varbinds / 1e3
         await backends.close()
     poll["snmpbulkwalk"] = exchange["snmpbulkwalk"] = _snmpbulkwalk(10)
+    exchange |= await _gufo(100)
     for label, costs in (("exchange", exchange), ("poll", poll)):
         ours = costs.pop("native")
         report(label, ours, costs)
@@ -199,6 +200,31 @@ async def _cpu(batch: Callable[[], list[Awaitable[object]]], times: int) -> floa
         await asyncio.gather(*batch())
         spent.append((time.process_time() - began) * 1e6)
     return statistics.median(spent)
+
+
+async def _gufo(devices: int) -> dict[str, float]:
+    """Microseconds a varbind of gufo_snmp, which has no GETBULK of several columns: it walks them one by one, 50 rows a request."""
+    try:
+        from gufo.snmp.aio import SnmpSession as GufoSession
+    except ImportError:
+        print("  gufo_snmp is not installed: no peer of that name")
+        return {}
+    columns = ["1.3.6.1.2.1.31.1.1.1.6", "1.3.6.1.2.1.31.1.1.1.7", "1.3.6.1.2.1.31.1.1.1.10", "1.3.6.1.2.1.31.1.1.1.11"]
+
+    async def walk(number: int) -> int:
+        count = 0
+        async with GufoSession(address(number), PORT, community="public", timeout=5.0, max_repetitions=50) as session:
+            for column in columns:
+                async for _ in session.getbulk(column):
+                    count += 1
+        return count
+
+    spent = []
+    for _ in range(3):
+        began = time.process_time()
+        found = sum(await asyncio.gather(*map(walk, range(devices))))
+        spent.append((time.process_time() - began) / found * 1e6)
+    return {"gufo_snmp": statistics.median(spent)}
 
 
 def _snmpbulkwalk(devices: int) -> float:
