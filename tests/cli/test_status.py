@@ -43,7 +43,15 @@ def snapshot(**changes: Any) -> Snapshot:
         ),
         "devices": (
             DeviceStatus(
-                "core", "192.0.2.1", "up", NOW - 3_000_000_000, 0.012, 10.0, interfaces=(InterfaceStatus("ge-0/0/1", "up"),)
+                "core",
+                "192.0.2.1",
+                "up",
+                NOW - 3_000_000_000,
+                0.012,
+                10.0,
+                interfaces=(InterfaceStatus("ge-0/0/1", "up"),),
+                backend="pysnmp",
+                fallback_reason="a length is indefinite",
             ),
         ),
         "drops": {"capture/arp": 12},
@@ -94,6 +102,8 @@ def test_healthy(tmp_path: Path) -> None:
         "1,234 packets/s",
         "core",
         "1/1",
+        "pysnmp",
+        "a length is indefinite",
         "capture/arp 12",
         "packets lost on eth0: softnet 7, ring 1,234",
         "traffic 1.0.0 active, p99 0.25 ms",

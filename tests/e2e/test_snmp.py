@@ -82,6 +82,7 @@ def test_the_daemon_counts_what_snmpwalk_counts(agent: AgentProcess, daemon: Dae
     before = counters(agent)
     daemon.start()
     wait_for(lambda: daemon.status()["devices"][0]["interfaces"], 20, "ports of the device")
+    assert daemon.status()["devices"][0]["backend"] == "native"
     time.sleep(3)
     assert daemon.stop() == 0
     after = counters(agent)

@@ -223,6 +223,24 @@ async def test_a_changed_configuration_begins_only_changed_devices_anew() -> Non
         task.cancel()
 
 
+async def test_another_back_end_is_taken_up_while_running(agent: AgentProcess) -> None:
+    """`snmp.backend` changed for all: devices that have no choice of their own are begun anew over it."""
+    running = Running(device("all", agent.port), device("own", agent.port, backend="native"))
+
+    def backends() -> list[str]:
+        return [status.backend for status in running.collector.status()]
+
+    async with running():
+        await running.wait(lambda: running.records("all") and running.records("own"))
+        assert backends() == ["native", "native"]
+        changed = {"interval": "1s", "backend": "pysnmp", "targets": [device("all", agent.port), device("own", agent.port, backend="native")]}
+        running.collector.apply(SnmpConfig.model_validate(changed))
+        await running.wait(lambda: backends() == ["pysnmp", "native"])
+        polls = len(running.records("all"))
+        await running.wait(lambda: len(running.records("all")) > polls)
+        assert running.records("all")[-1].is_reachable
+
+
 async def test_without_targets_it_waits() -> None:
     """Nothing configured: nothing opened, nothing emitted, and cancellation ends it."""
     running = Running()

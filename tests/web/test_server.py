@@ -94,7 +94,13 @@ async def test_hostile_names_are_only_text(served: Any) -> None:
         inputs=(InputStatus(HOSTILE, "capture", "running", rate=1.0, rate_unit=HOSTILE, dropped={HOSTILE: 3}, reason=HOSTILE),),
         devices=(
             DeviceStatus(
-                HOSTILE, HOSTILE, "up", description=HOSTILE, interfaces=(InterfaceStatus(HOSTILE, HOSTILE, alias=HOSTILE),)
+                HOSTILE,
+                HOSTILE,
+                "up",
+                description=HOSTILE,
+                interfaces=(InterfaceStatus(HOSTILE, HOSTILE, alias=HOSTILE),),
+                backend="pysnmp",
+                fallback_reason=HOSTILE,
             ),
         ),
         drops={HOSTILE: 1},
