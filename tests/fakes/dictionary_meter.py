@@ -64,8 +64,9 @@ class DictionaryMeter:
         self.flows: dict[tuple, Flow] = {}
         self.open: int | None = None
         self.next_id = 1
-        self.evicted: list = []
+        self.ended: list = []
         self.evicted_in_pane = 0
+        self.reopened_in_pane = 0
         self.out: list[tuple[int, list]] = []  # panes: start, slices in the order of flow id
         self.count = {"metered": 0, "refused": 0, "undecodable": {}, "coalesced": 0}
 
@@ -119,6 +120,13 @@ class DictionaryMeter:
         bits = int(packets.tcp_control_bits[row])
         key = (*sorted(ends), flow_class)
         flow = self.flows.get(key)
+        is_again = flow is not None and bits & 0x12 == 0x02 and self._is_closed(flow)
+        if is_again and self.reopened_in_pane < max(1, self.max_flows // 4):
+            self.reopened_in_pane += 1
+            if flow.flow_id:
+                self.ended.append(self._slice(flow, 3))
+            del self.flows[key]
+            flow = None
         if flow is None:
             if len(self.flows) >= self.max_flows:
                 quarter = max(1, self.max_flows // 4)
@@ -211,13 +219,17 @@ class DictionaryMeter:
         victims = sorted(self.flows.values(), key=rank)[:quarter]
         for flow in victims:
             if flow.flow_id:
-                self.evicted.append(self._slice(flow, 5))
+                self.ended.append(self._slice(flow, 5))
             del self.flows[flow.key]
         self.evicted_in_pane += len(victims)
 
-    def _reason(self, flow: Flow, now: int) -> int:
+    @staticmethod
+    def _is_closed(flow: Flow) -> bool:
         one, other = flow.life_bits
-        if ((one | other) & 4 or one & other & 1) and flow.last <= now - SECOND:
+        return bool((one | other) & 4 or one & other & 1)
+
+    def _reason(self, flow: Flow, now: int) -> int:
+        if self._is_closed(flow) and flow.last <= now - SECOND:
             return 3
         if flow.last <= now - self._idle_of(flow):
             return 1
@@ -232,7 +244,7 @@ class DictionaryMeter:
 
     def _close(self, final: bool = False) -> None:
         end = (self.open + 1) * self.pane_ns
-        slices, self.evicted, self.evicted_in_pane = self.evicted, [], 0
+        slices, self.ended, self.evicted_in_pane, self.reopened_in_pane = self.ended, [], 0, 0
         for flow in list(self.flows.values()):
             reason = self._reason(flow, end)
             if flow.flow_id == 0 and reason == 2:

@@ -1,5 +1,7 @@
 """What the meter promises beside equality with the dictionary: panes, ends, directions, a full table, and bounded memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from frames_in_memory import decode_frames, frames_of
@@ -24,8 +26,6 @@ def packet(source: str, sport: int, destination: str, dport: int, flags: str | N
 
 def block(*cases: tuple[float, bytes]) -> PacketColumns:
     """Frames at these seconds after START."""
-    from dataclasses import replace
-
     times = np.array([START + round(second * SECOND) for second, _ in cases], "i8")
     return decode(replace(frames_of([frame for _, frame in cases]), timestamp_ns=times), "test0")
 
@@ -133,6 +133,79 @@ def test_how_flows_end(packets, expected) -> None:
     assert found.flows_held == 0
 
 
+def test_a_syn_after_the_end_begins_a_flow_at_once() -> None:
+    """The same ports again and again inside one block and one pane: a flow for each connection, with its own initiator and numbers."""
+    from_server = packet("10.0.0.2", 80, "10.0.0.1", 1000, "S")
+    first = ((0, OPEN), (0.1, ANSWER), (0.2, ACK), (0.3, FIN), (0.4, FIN_BACK), (0.5, ACK))
+    packets = block(*first, (1, OPEN), (1.1, RESET), (1.2, from_server), (1.3, RESET), (2, OPEN), (2.1, ANSWER))
+    expected = [  # initiator's port, packets each way, flags of the initiator, start, end, why
+        (1000, 4, 2, 0x13, 0, 0.5, FlowEndReason.END_OF_FLOW),
+        (1000, 1, 1, 0x02, 1, 1.1, FlowEndReason.END_OF_FLOW),
+        (80, 2, 0, 0x06, 1.2, 1.3, FlowEndReason.END_OF_FLOW),
+        (1000, 1, 1, 0x02, 2, 2.1, FlowEndReason.FORCED_END),
+    ]
+    for cuts in ([], [6], [7, 8, 9], range(1, len(packets))):
+        found, batches, rest, done = meter(), [], packets, 0
+        for cut in cuts:
+            part, rest = rest.split(cut - done)
+            done = cut
+            batches += found.meter(part)
+        (batch,) = [*batches, *found.meter(rest), *found.flush()]
+        assert batch.slices["flow_id"].tolist() == [1, 2, 3, 4]
+        assert [
+            (
+                row["source_transport_port"],
+                row["initiator_packets"],
+                row["responder_packets"],
+                row["initiator_tcp_control_bits"],
+                (row["flow_start_ns"] - START) / SECOND,
+                (row["flow_end_ns"] - START) / SECOND,
+                row["flow_end_reason"],
+            )
+            for row in batch.slices
+        ] == expected
+        assert found.flows_held == 0
+
+
+def test_a_syn_to_a_connection_that_goes_on_is_one_more_packet() -> None:
+    """Half closed, or its opening sent twice: nothing ends."""
+    found = meter()
+    (batch,) = found.meter(block((0, OPEN), (0.5, OPEN), (1, ANSWER), (2, FIN), (3, OPEN))) + found.flush()
+    assert batch.slices["initiator_packets"].tolist() == [4]
+    assert batch.slices["tcp_syn_count"].tolist() == [3]
+
+
+def test_a_connection_closed_before_the_active_timeout_begins_again_with_its_syn() -> None:
+    """Ended by the active timeout in the pane in which it was closed: the SYN that follows begins a flow, in its own direction."""
+    found = meter(active_timeout_ns=5 * SECOND)
+    from_server = packet("10.0.0.2", 80, "10.0.0.1", 1000, "S")
+    batches = found.meter(block((0, OPEN), (4.9, RESET), (5.1, from_server), (5.2, ACK))) + found.flush()
+    slices = np.concatenate([batch.slices for batch in batches])
+    assert slices["flow_id"].tolist() == [1, 2]
+    assert slices["source_transport_port"].tolist() == [1000, 80]
+    assert slices["initiator_packets"].tolist() == [1, 1]
+    assert slices["flow_end_reason"].tolist() == [FlowEndReason.ACTIVE_TIMEOUT, FlowEndReason.FORCED_END]
+
+
+def test_who_opens_and_resets_all_day_does_not_grow_memory() -> None:
+    """Beyond a quarter of the table's size in one pane, connections on the same ports are one flow; every packet is metered."""
+    found = meter(max_flows=1024)
+    allocated = found.memory_bytes
+    pair = decode_frames([OPEN, RESET])
+    count = 65_536
+    columns = {name: np.tile(getattr(pair, name), count // 2) for name in ROW_COLUMNS}
+    times = START + np.arange(count, dtype="i8") * 1000
+    found.meter(replace(pair, **columns | {"timestamp_ns": times}))
+    assert found.memory_bytes <= allocated + 256 * FLOW_DTYPE.itemsize
+    (batch,) = found.flush()
+    assert len(batch.slices) == 257
+    assert batch.slices["initiator_packets"].tolist() == [1] * 256 + [count // 2 - 256]
+    assert found.accounting.metered == count
+    # The next pane has its own quarter.
+    found.meter(replace(pair, **columns | {"timestamp_ns": times + 5 * SECOND}))
+    assert len(found.flush()[0].slices) == 257
+
+
 def test_protocols_have_idle_timeouts_of_their_own() -> None:
     """TCP, an attempt without an answer, UDP, ICMP, SCTP and the rest each end when theirs has passed; what is not named has the common one."""
     link = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
@@ -222,8 +295,6 @@ def test_drops_say_where_they_happened() -> None:
 
 def flood(count: int, seed: int, second: float = 0.0) -> PacketColumns:
     """SYNs, every one of another source: one frame, then its source words replaced."""
-    from dataclasses import replace
-
     one = decode_frames([OPEN])
     random = np.random.default_rng(seed)
     source = (

@@ -31,7 +31,6 @@ NOT_COMPARABLE = {LINK, IP_TUNNEL, CHECKSUM, FILTER, FRAGMENTS, NO_COUNTS, OTHER
 # The same packets, another opinion.
 MISORDERED = "the answer comes first in the file: Zeek turns the connection round and counts both packets for the client"
 OFFLOADED = "a segment before its offload has total length 0: Zeek counts no octets, we count those on the wire"
-REOPENED = "the same ports again within a second of a RST: Zeek begins a connection, we do not before the pane ends"
 HALF_SEEN = "Zeek gives up an attempt without an answer after 5 s (tcp_attempt_delay)"
 SHORTER = "Zeek ends a DNS exchange after 10 s (dns_session_timeout), a half-closed connection without opening after seconds"
 
@@ -81,7 +80,6 @@ KNOWN: dict[tuple[str, str], Known] = {
     ("ntp/misordered-ntp.pcap", "scripts.base.protocols.ntp.misordered-ntp"): Known(MISORDERED, 1, packets=1),
     ("ldap/missing_krbtgt_ldap_request.pcapng", "scripts.base.protocols.ldap.sasl-signed-clear-2"): Known(OFFLOADED, octets=1),
     ("ldap/missing_ldap_logs.pcapng", "scripts.base.protocols.ldap.sasl-signed-clear"): Known(OFFLOADED, octets=3),
-    ("pop3/pop3.pcap", "scripts.base.protocols.pop3.basic"): Known(REOPENED, connections=2),
     ("ssh/ssh.client-side-half-duplex.pcap", "scripts.base.protocols.ssh.half-duplex-client"): Known(HALF_SEEN, connections=5),
     ("tunnels/Teredo.pcap", "core.tunnels.teredo"): Known(SHORTER, connections=3),
 }

@@ -3,21 +3,17 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from netmote.capture.packets import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PacketColumns
-from netmote.metering.flow_key import Grouping
+from netmote.capture.packets import PROTOCOL_ICMP, PROTOCOL_ICMPV6
+from netmote.metering.flow_key import GroupedPackets
 from netmote.metering.flow_rows import COUNTERS, FlowRows
 from netmote.records.flow import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 
 _COUNTED_BITS = np.uint8(TCP_SYN | TCP_FIN | TCP_RST)
 
 
-def count_events(
-    table: FlowRows, packets: PacketColumns, grouping: Grouping, bits: NDArray[np.uint8], half_flow_row: NDArray[np.int64]
-) -> None:
-    """Count them in the rows of their flows.
-
-    `bits` (n,) are the TCP control bits in the grouping's order; `half_flow_row` (halves,) is the row of each half's flow, -1: refused.
-    """
+def count_events(table: FlowRows, block: GroupedPackets, half_flow_row: NDArray[np.int64]) -> None:
+    """Count them in the rows of their flows. `half_flow_row` (halves,) is the row of each half's flow, -1: refused."""
+    packets, grouping, bits = block.packets, block.grouping, block.tcp_control_bits
     flagged = np.flatnonzero(bits & _COUNTED_BITS)
     if len(flagged):
         rows, flags = half_flow_row.take(grouping.half_of.take(flagged)), bits.take(flagged)

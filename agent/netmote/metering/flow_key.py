@@ -178,6 +178,19 @@ class Grouping:
         return half
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupedPackets:
+    """Packets, and their grouping."""
+
+    packets: PacketColumns
+    grouping: Grouping
+    tcp_control_bits: NDArray[np.uint8]  # (n,) in the order of the grouping
+
+    @classmethod
+    def of(cls, packets: PacketColumns, grouping: Grouping) -> "GroupedPackets":
+        return cls(packets, grouping, packets.tcp_control_bits.take(grouping.order, mode="wrap"))
+
+
 def group(keys: Keys) -> tuple[Grouping, bool]:
     """Group at least one and at most MOST_PACKETS packets by key; also whether the exact path was needed."""
     count = len(keys.hash)
@@ -195,12 +208,12 @@ def group(keys: Keys) -> tuple[Grouping, bool]:
     upper = word[halves] >> np.uint64(1)
     begins_flow[halves[1:]] = upper[1:] != upper[:-1]
     if _is_exact(keys, order, begins_flow):
-        return _bounds(keys, order, begins_half, halves, begins_flow), False
+        return _bounds(keys.is_reversed.take(order.take(halves)), order, begins_half, halves, begins_flow), False
     return _group_exactly(keys), True
 
 
 def _bounds(
-    keys: Keys,
+    half_reversed: NDArray[Any],
     order: NDArray[np.int64],
     begins_half: NDArray[np.bool_],
     halves: NDArray[np.int64],
@@ -214,10 +227,9 @@ def _bounds(
     is_flow = begins_flow[halves]
     flow_of = np.cumsum(is_flow, dtype="i8")
     flow_of -= 1
-    reversed_half = keys.is_reversed[order[halves]].astype("i8")
     flow_half = np.flatnonzero(is_flow)
     flow_last = np.append(flow_half[1:], len(halves)) - 1
-    return Grouping(order, halves, ends, reversed_half, half_of, flow_half, flow_last, flow_of)
+    return Grouping(order, halves, ends, half_reversed.astype("i8"), half_of, flow_half, flow_last, flow_of)
 
 
 def _is_exact(keys: Keys, order: NDArray[np.int64], begins_flow: NDArray[np.bool_]) -> bool:
@@ -254,4 +266,13 @@ def _group_exactly(keys: Keys) -> Grouping:
     direction = keys.is_reversed[order]
     begins_half = begins_flow.copy()
     begins_half[1:] |= direction[1:] != direction[:-1]
-    return _bounds(keys, order.astype("i8"), begins_half, np.flatnonzero(begins_half), begins_flow)
+    halves = np.flatnonzero(begins_half)
+    return _bounds(direction[halves], order.astype("i8"), begins_half, halves, begins_flow)
+
+
+def regroup(order: NDArray[np.int64], flow: NDArray[np.int64], is_reversed: NDArray[np.int64]) -> Grouping:
+    """The grouping of packets (n,) that stand in the order of `flow`, direction and capture already."""
+    begins_flow = np.append(True, flow[1:] != flow[:-1])
+    begins_half = begins_flow | np.append(True, is_reversed[1:] != is_reversed[:-1])
+    halves = np.flatnonzero(begins_half)
+    return _bounds(is_reversed[halves], order, begins_half, halves, begins_flow)

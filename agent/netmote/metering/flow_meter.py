@@ -10,7 +10,9 @@ then resumes with the pane of the next packet. (A damaged timestamp would else m
 
 Flows. A flow's first packet names the initiator, except that a SYN with ACK makes its receiver the initiator: its opening was not
 seen. Flow ids increase in the order of first packets. A flow that outlives the active timeout is ended and begun anew with its next
-packet, its direction kept. Ends are decided where panes end.
+packet, its direction kept. Ends are decided where panes end, but for one: a SYN without ACK to a connection that has closed (FIN from
+both sides, or RST) ends it (END_OF_FLOW) and begins a new flow at once; at most a quarter of the table's size in one pane, so that
+who opens and resets all day cannot grow memory; beyond that such a SYN is one more packet of the old flow.
 
 A full table. `refuse`: packets of flows that find no room are counted as refused. `evict`: the quarter of the flows that was
 idle longest is ended (LACK_OF_RESOURCES; unfinished openings first), at most the table's size in one pane, so that a flood cannot
@@ -28,15 +30,18 @@ from netmote.capture.packets import PacketColumns, Undecodable
 from netmote.metering.accounting import Accounting
 from netmote.metering.config import IdleTimeouts, MeteringConfig
 from netmote.metering.events import count_events
-from netmote.metering.flow_key import MOST_PACKETS, FlowHash, Grouping, Keys, group
+from netmote.metering.flow_key import MOST_PACKETS, FlowHash, GroupedPackets, Keys, group
+from netmote.metering.flow_rows import FlowRows
 from netmote.metering.flow_table import FlowTable
 from netmote.metering.reduction import add_packets
+from netmote.metering.reopening import Reopenings, reopenings, split
 from netmote.metering.retransmissions import count_retransmissions
 from netmote.metering.slices import NO_SLICES, slices_of
 from netmote.metering.timeouts import Timeouts, end_reasons, longest_idle
 from netmote.records.flow import PANE_NS, TCP_ACK, TCP_SYN, FlowBatch, FlowEndReason
 
 LONGEST_SILENCE_NS = 3_600_000_000_000
+_NOWHERE = np.zeros(0, "i8")
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
@@ -74,8 +79,9 @@ class FlowMeter:
         self._earliest_pane = 0  # panes below were emitted
         self._loss = Accounting()  # of the open pane
         self._totals = Accounting()  # of the panes closed
-        self._evicted: list[NDArray[np.void]] = []  # slices of the open pane whose flows gave way
+        self._ended: list[NDArray[np.void]] = []  # slices of the open pane whose flows gave way or were opened anew
         self._evicted_in_pane = 0
+        self._reopened_in_pane = 0
         self.flows_begun = 0
         """Flows since the start, which is the newest flow id."""
         self.flows_evicted = 0
@@ -104,8 +110,8 @@ class FlowMeter:
 
     @property
     def memory_bytes(self) -> int:
-        """The table, allocated once, and slices that wait for the pane to close (at most one table's worth)."""
-        return self._table.memory_bytes + sum(part.nbytes for part in self._evicted)
+        """The table, allocated once, and slices that wait for the pane to close (at most one and a quarter table's worth)."""
+        return self._table.memory_bytes + sum(part.nbytes for part in self._ended)
 
     @property
     def accounting(self) -> Accounting:
@@ -187,7 +193,7 @@ class FlowMeter:
     def _take_slices(self, end_ns: int, *, is_final: bool) -> NDArray[np.void]:
         """The open pane's slices in the order of flow id; ended flows leave the table, the others begin a pane."""
         table = self._table
-        parts, self._evicted, self._evicted_in_pane = self._evicted, [], 0
+        parts, self._ended, self._evicted_in_pane, self._reopened_in_pane = self._ended, [], 0, 0
         if len(table):
             rows = table.live()
             rows = rows[np.argsort(table.flow_id[rows], kind="stable")]
@@ -243,8 +249,35 @@ class FlowMeter:
             new = new[: self._table.free]
         if len(new):
             row[new] = self._begin(packets, keys.at(first[new]), slot[new], first[new])
-        self._reduce(packets, grouping, row, first)
+        block = GroupedPackets.of(packets, grouping)
+        found = reopenings(self._table, block, row, most=self._quarter() - self._reopened_in_pane)
+        if found is None:
+            self._reduce(block, row, first, _NOWHERE)
+        else:
+            self._reopen(block, row, first, found)
         return len(packets)
+
+    def _reopen(self, block: GroupedPackets, row: NDArray[np.int64], first: NDArray[np.int64], found: Reopenings) -> None:
+        """Add packets among which connections begin anew: up to the first such packet of each flow, then what each of them began."""
+        table, packets, grouping = self._table, block.packets, block.grouping
+        number, at = np.arange(len(found)), found.position
+        earlier, later = split(block, found)
+        ids = self._next_ids(at) if earlier is None else self._reduce(earlier.block, row[earlier.flow], first[earlier.flow], at)
+        rows, is_last = row[found.flow], found.is_last
+        self._end(table, rows[np.append(True, is_last[:-1])], FlowEndReason.END_OF_FLOW)
+        begun = FlowRows(len(found))
+        begun.keys[:], begun.far[:] = table.take_keys(rows), table.far[rows]
+        begun.begin(
+            number,
+            initiator=grouping.half_reversed[grouping.half_of_packets()[at]] != 0,
+            traits=(packets.ip_class_of_service[at], packets.icmp_type[at], packets.icmp_code[at]),
+        )
+        flows = begun.take_flows(number)
+        flows["flow_id"], flows["start"] = ids, packets.timestamp_ns[at]
+        self._add(begun, flows, later, number)
+        self._end(begun, number[~is_last], FlowEndReason.END_OF_FLOW)
+        table.adopt(rows[is_last], begun, number[is_last])
+        self._reopened_in_pane += len(found)
 
     def _begin(self, packets: PacketColumns, keys: Keys, slot: NDArray[np.int64], first: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows for new flows, whose first packets are at `first`."""
@@ -253,38 +286,54 @@ class FlowMeter:
         traits = (packets.ip_class_of_service[first], packets.icmp_type[first], packets.icmp_code[first])
         return self._table.insert(keys, slot, initiator=keys.is_reversed ^ is_answer, traits=traits)
 
-    def _reduce(self, packets: PacketColumns, grouping: Grouping, row: NDArray[np.int64], first: NDArray[np.int64]) -> None:
-        """Add the packets to the rows of their flows, -1 where a flow is refused."""
+    def _reduce(
+        self, block: GroupedPackets, row: NDArray[np.int64], first: NDArray[np.int64], reopened: NDArray[np.int64]
+    ) -> NDArray[np.uint64]:
+        """Add the packets to the rows of their flows, -1 where a flow is refused.
+
+        Flows that begin (new, or anew after the active timeout) get their ids, in the order of their first packets (`first`, positions
+        in the block), and so do those that will begin at the positions `reopened`: returned.
+        """
+        flows = self._table.take_flows(row)
+        begun = np.flatnonzero((flows["flow_id"] == 0) & (row >= 0))
+        ids = self._next_ids(np.concatenate((first[begun], reopened)))
+        if len(begun):
+            flows["flow_id"][begun] = ids[: len(begun)]
+            flows["start"][begun] = block.packets.timestamp_ns[block.grouping.first_packet[begun]]
+        self._add(self._table, flows, block, row)
+        return ids[len(begun) :]
+
+    def _next_ids(self, position: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Flow ids of flows that begin at these positions of a block, in the order of these."""
+        ids = np.empty(len(position), "u8")
+        ids[np.argsort(position)] = np.arange(self.flows_begun + 1, self.flows_begun + 1 + len(position), dtype="u8")
+        self.flows_begun += len(position)
+        return ids
+
+    def _add(self, table: FlowRows, flows: NDArray[np.void], block: GroupedPackets, row: NDArray[np.int64]) -> None:
+        """Add the packets to `flows` (flows,) FLOW_ROW, and all to the rows `row` of `table`; account them."""
+        packets, grouping = block.packets, block.grouping
         accepted = row >= 0
         is_all = bool(accepted.all())
-        flows = self._table.take_flows(row)
-        self._number(packets, flows, first, accepted)
         half_flow_row = row.take(grouping.flow_of)
         half_row = 2 * half_flow_row
         half_row += grouping.half_reversed
         half_accepted = None if is_all else half_flow_row >= 0
-        bits = packets.tcp_control_bits.take(grouping.order, mode="wrap")
-        add_packets(self._table, flows, packets, grouping, bits, half_row=half_row, accepted=half_accepted)
-        count_retransmissions(self._table, flows, packets, grouping, half_row)
-        self._table.put_flows(row, flows) if is_all else self._table.put_flows(row[accepted], flows[accepted])
-        count_events(self._table, packets, grouping, bits, half_flow_row)
+        add_packets(table, flows, block, half_row=half_row, accepted=half_accepted)
+        count_retransmissions(table, flows, packets, grouping, half_row)
+        table.put_flows(row, flows) if is_all else table.put_flows(row[accepted], flows[accepted])
+        count_events(table, block, half_flow_row)
         refused = 0
         if half_accepted is not None:
             refused = int((grouping.half_end - grouping.half_start + 1)[~half_accepted].sum())
         self._loss.refused += refused
         self._loss.metered += len(packets) - refused
 
-    def _number(
-        self, packets: PacketColumns, flows: NDArray[np.void], first: NDArray[np.int64], accepted: NDArray[np.bool_]
-    ) -> None:
-        """Give flows that begin (new, or anew after the active timeout) their ids, in the order of their first packets."""
-        begun = np.flatnonzero((flows["flow_id"] == 0) & accepted)
-        if not len(begun):
-            return
-        begun = begun[np.argsort(first[begun])]
-        flows["flow_id"][begun] = np.arange(self.flows_begun + 1, self.flows_begun + 1 + len(begun), dtype="u8")
-        flows["start"][begun] = packets.timestamp_ns[first[begun]]
-        self.flows_begun += len(begun)
+    def _end(self, table: FlowRows, rows: NDArray[np.int64], reason: FlowEndReason) -> int:
+        """Keep the slices of flows that end before their pane does, until it does; returns how many flows that are."""
+        told = rows[table.flow_id[rows] != 0]
+        self._ended.append(slices_of(table, told, np.full(len(told), reason, "u1")))
+        return len(told)
 
     def _quarter(self) -> int:
         return max(1, self._table.capacity // 4)
@@ -295,11 +344,9 @@ class FlowMeter:
     def _evict(self) -> None:
         table = self._table
         rows = longest_idle(table, self._quarter())
-        told = rows[table.flow_id[rows] != 0]
-        self._evicted.append(slices_of(table, told, np.full(len(told), FlowEndReason.LACK_OF_RESOURCES, "u1")))
+        self.flows_evicted += self._end(table, rows, FlowEndReason.LACK_OF_RESOURCES)
         table.delete(rows)
         self._evicted_in_pane += len(rows)
-        self.flows_evicted += len(told)
 
 
 def _is_to_itself(keys: Keys) -> NDArray[np.bool_]:

@@ -162,6 +162,17 @@ class FlowRows:
             pairs[half] = 0
         self.counters[rows] = 0
 
+    def adopt(self, rows: NDArray[np.int64], other: "FlowRows", theirs: NDArray[np.int64]) -> None:
+        """Make these flows what the rows `theirs` of another are; their keys are the same already."""
+        self.put_flows(rows, other.take_flows(theirs))
+        for half in (0, 1):
+            mine, its = 2 * rows + half, 2 * theirs + half
+            self.put_halves(mine, other.take_halves(its))
+            self.control_bits[mine] = other.control_bits[its]
+        self.counters[rows] = other.counters[theirs]
+        for name in ("initiator", "class_of_service"):
+            self.keys[name][rows] = other.keys[name][theirs]
+
     def begin_pane(self, rows: NDArray[np.int64]) -> None:
         """Forget what `rows` counted in the pane that was emitted; what a flow is remembers itself."""
         flows = np.repeat(self._blank_flow, len(rows))

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netmote.capture.packets import CoalescedColumns, PacketColumns
-from netmote.metering.flow_key import Grouping
+from netmote.capture.packets import CoalescedColumns
+from netmote.metering.flow_key import GroupedPackets, Grouping
 from netmote.metering.flow_rows import MOST_LENGTH, NEVER, NO_GAP, FlowRows
 
 _MICROSECOND = np.uint64(1000)
@@ -21,18 +21,16 @@ _BESIDE_LENGTH = np.uint32(8)  # bits below a length in the extremes of a flow
 def add_packets(
     table: FlowRows,
     flows: NDArray[np.void],
-    packets: PacketColumns,
-    grouping: Grouping,
-    bits: NDArray[np.uint8],
+    block: GroupedPackets,
     *,
     half_row: NDArray[np.int64],
     accepted: NDArray[np.bool_] | None,
 ) -> None:
     """Add a grouped block: to `flows` (flows,) FLOW_ROW, and to the table's halves.
 
-    `bits` (n,) are the TCP control bits in the grouping's order. `half_row` (halves,) is each half's row in `table.halves`; it counts
-    where `accepted`, None: everywhere.
+    `half_row` (halves,) is each half's row in `table.halves`; it counts where `accepted`, None: everywhere.
     """
+    packets, grouping = block.packets, block.grouping
     order, start, end = grouping.order, grouping.half_start, grouping.half_end
     rows = table.take_halves(half_row)
     length = packets.ip_total_length.take(order, mode="wrap")
@@ -50,7 +48,7 @@ def add_packets(
         np.add.at(rows["squares"], half, packets.coalesced.extra_squares)
     earliest = _add_times(rows, packets.timestamp_ns, grouping)
     np.minimum(flows["first"], grouping.over_halves(np.minimum, earliest), out=flows["first"])
-    of_half = _or_bits(bits, grouping)
+    of_half = _or_bits(block.tcp_control_bits, grouping)
     if accepted is not None:
         half_row, rows, of_half = half_row[accepted], rows[accepted], of_half[accepted]
     table.put_halves(half_row, rows)
