@@ -104,6 +104,10 @@ class Collectors:
         """Datagrams from devices that were not believed, or lost on this machine, by reason."""
         return {} if self._snmp is None else self._snmp.ignored()
 
+    def snmp_engine_changes(self) -> Mapping[str, int]:
+        """How often a device's SNMPv3 engine restarted, went back or was replaced, by kind."""
+        return {} if self._snmp is None else self._snmp.engine_changes()
+
     def _start_host(self, group: asyncio.TaskGroup, config: Config) -> None:
         host = HostCollector(config.host, sensor=self._sensor, state_dir=self._state_dir, clock=self._clock, emit=self._emit)
         self._running["host"] = self._supervise("host", host.run)

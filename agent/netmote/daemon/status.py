@@ -282,6 +282,8 @@ class Survey:
             metrics.snmp_devices.set(states[state], state=state)
         for reason, count in daemon.collectors.snmp_ignored().items():
             metrics.snmp_ignored_datagrams_total.rise_to(count, reason=reason)
+        for change, count in daemon.collectors.snmp_engine_changes().items():
+            metrics.snmp_engine_changes_total.rise_to(count, change=change)
         for observation in daemon.collectors.observations:
             metrics.flow_cache_entries.set(observation.flows_held, collector=observation.source)
         for sink, outbox in self._outbox.items():

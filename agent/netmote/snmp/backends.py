@@ -76,6 +76,11 @@ class Backends:
         """Datagrams that the native back end did not believe or never got, by reason."""
         return self._native.ignored
 
+    @property
+    def learnt(self) -> Mapping[str, int]:
+        """What v3 devices changed in what the native back end knows of their engines, by kind."""
+        return self._native.learnt
+
     async def close(self) -> None:
         await self._native.close()
         if self._pysnmp is not None:

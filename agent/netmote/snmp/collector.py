@@ -98,6 +98,10 @@ class SnmpCollector:
         """Datagrams that were not believed or never arrived, by reason, since `run` began."""
         return {} if self._own is None else self._own.ignored
 
+    def engine_changes(self) -> Mapping[str, int]:
+        """How often what is known of a v3 engine was changed by its own authenticated word, by kind, since `run` began."""
+        return {} if self._own is None else self._own.learnt
+
     def status(self) -> tuple[TargetStatus, ...]:
         """One entry a device, in the order of the configuration; empty before `run`."""
         return tuple(target.status() for target in self._targets.values())

@@ -94,6 +94,11 @@ class Metrics:
         self.snmp_ignored_datagrams_total = self._counter(
             "snmp_ignored_datagrams_total", "Datagrams from devices that were not believed, or lost on this machine.", "reason"
         )
+        self.snmp_engine_changes_total = self._counter(
+            "snmp_engine_changes_total",
+            "SNMPv3 engines followed on their own authenticated word: forward, clock_back, boots_back, engine_replaced.",
+            "change",
+        )
         self.flow_cache_entries = self._gauge("flow_cache_entries", "Flows held now.", "collector")
         self.flow_cache_evictions_total = self._counter(
             "flow_cache_evictions_total", "Flows ended or refused because the table was full.", "reason"

@@ -79,6 +79,10 @@ class Learning:
     def ignored(self) -> Mapping[str, int]:
         return Counter()
 
+    @property
+    def learnt(self) -> Mapping[str, int]:
+        return Counter()
+
 
 async def session_over(backend: NativeBackend, channel: Learning, port: int) -> NativeSession:
     """A session with another channel."""

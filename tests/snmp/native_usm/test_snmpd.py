@@ -195,6 +195,9 @@ async def test_a_restarted_agent(backend: NativeBackend, own_agent: UsmAgent) ->
         assert len(set(await asyncio.gather(*(description(session) for _ in range(5))))) == 1
         assert set(channel_of(session).learnt) == {"forward"}
         assert channel_of(session).learnt["forward"] == 5 * restarts
+    assert backend.learnt == {"forward": 10}
+    await session.close()
+    assert backend.learnt == {"forward": 10}, "what was counted outlives its session"
 
 
 async def test_an_agent_whose_state_is_lost(

@@ -63,3 +63,8 @@ class Channel(Protocol):
     def ignored(self) -> Mapping[str, int]:
         """Datagrams not believed, by reason."""
         ...
+
+    @property
+    def learnt(self) -> Mapping[str, int]:
+        """What authenticated messages changed in what is known of the device's engine, by kind; nothing before v3."""
+        ...

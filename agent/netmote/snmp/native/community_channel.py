@@ -40,6 +40,10 @@ class CommunityChannel:
     def ignored(self) -> Mapping[str, int]:
         return self._ignored
 
+    @property
+    def learnt(self) -> Mapping[str, int]:
+        return {}
+
     def seal(self, pdu: bytes, message_id: int) -> bytes:  # noqa: ARG002 - the id is in the PDU
         return b"".join((b"\x30", encode_length(len(self._head) + len(pdu)), self._head, pdu))
 

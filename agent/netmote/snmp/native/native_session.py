@@ -60,6 +60,7 @@ class NativeBackend:
         self._transports: dict[socket.AddressFamily, Transport] = {}
         self._sessions: set[NativeSession] = set()
         self._ignored: Counter[str] = Counter()  # of sessions that are closed
+        self._learnt: Counter[str] = Counter()  # of the same
         self._v3: V3Channels | None = None
         self._importing = asyncio.Lock()
 
@@ -99,6 +100,7 @@ class NativeBackend:
     def _forget(self, session: "NativeSession") -> None:
         self._sessions.discard(session)
         self._ignored.update(session.channel.ignored)
+        self._learnt.update(session.channel.learnt)
 
     @property
     def ignored(self) -> Mapping[str, int]:
@@ -108,6 +110,14 @@ class NativeBackend:
             total.update(transport.ignored)
         for session in self._sessions:
             total.update(session.channel.ignored)
+        return total
+
+    @property
+    def learnt(self) -> Mapping[str, int]:
+        """What v3 devices changed in what is known of their engines, by kind, since the start."""
+        total = Counter(self._learnt)
+        for session in self._sessions:
+            total.update(session.channel.learnt)
         return total
 
     async def close(self) -> None:
