@@ -43,7 +43,10 @@ def transports(draw) -> Packet:
     kind = draw(st.sampled_from(["tcp", "udp", "sctp", "icmp", "other"]))
     payload = Raw(draw(st.binary(max_size=40)))
     if kind == "tcp":
-        return TCP(sport=draw(ports), dport=draw(ports), flags=draw(st.integers(0, 255))) / payload
+        header = TCP(sport=draw(ports), dport=draw(ports), flags=draw(st.integers(0, 255)), seq=draw(st.integers(0, 2**32 - 1)))
+        header.options = [("NOP", None)] * draw(st.sampled_from([0, 0, 4, 12, 40]))
+        header.dataofs = draw(st.sampled_from([None, None, None, 0, 4, 15]))  # the last ones contradict what is there
+        return header / payload
     if kind == "udp":
         # Not 53 or another port whose payload scapy would take for something else and rebuild.
         return UDP(sport=draw(ports), dport=draw(ports)) / payload
@@ -62,6 +65,7 @@ def datagrams(draw) -> Packet:
             src=draw(four),
             dst=draw(four),
             tos=draw(st.integers(0, 255)),
+            ttl=draw(st.integers(0, 255)),
             options=[IPOption_NOP()] * draw(st.sampled_from([0, 0, 0, 1, 5, 40])),
         )
         if draw(st.integers(0, 4)) == 0:
@@ -69,7 +73,7 @@ def datagrams(draw) -> Packet:
         if not transport.name.startswith(("TCP", "UDP", "SCTP", "ICMP")):
             packet.proto = draw(st.sampled_from([6, 17, 1, 47, 50, 89, 255]))  # 6, 17, 1: too short for their header
         return packet / transport
-    packet = IPv6(src=draw(six), dst=draw(six), tc=draw(st.integers(0, 255)), hlim=64)
+    packet = IPv6(src=draw(six), dst=draw(six), tc=draw(st.integers(0, 255)), hlim=draw(st.integers(0, 255)))
     chain: list[Packet] = []
     for _ in range(draw(st.integers(0, 3))):
         kind = draw(st.sampled_from([IPv6ExtHdrHopByHop, IPv6ExtHdrDestOpt, IPv6ExtHdrRouting, IPv6ExtHdrFragment, AH]))
@@ -102,6 +106,7 @@ def expected(datagram: Packet) -> dict:
         "source": str(network.src),
         "destination": str(network.dst),
         "tos": network.tos if version == 4 else network.tc,
+        "ttl": network.ttl if version == 4 else network.hlim,
         "total": network.len if version == 4 else 40 + network.plen,
     }
     protocol, offset, is_fragment, is_first = (
@@ -120,12 +125,15 @@ def expected(datagram: Packet) -> dict:
             protocol, offset = raw[offset], offset + step
     rest = raw[offset:] if is_first else b""
     has_ports = protocol in (6, 17, 132) and len(rest) >= 4
+    is_tcp = protocol == 6 and len(rest) > 13
     found |= {
         "protocol": protocol,
+        "sequence": TCP(rest.ljust(20, b"\0")).seq if is_tcp else 0,
+        "payload": max(0, found["total"] - offset - (rest[12] >> 4) * 4) if is_tcp and not is_fragment else 0,
         "fragment": is_fragment,
         "source_port": int.from_bytes(rest[:2]) if has_ports else 0,
         "destination_port": int.from_bytes(rest[2:4]) if has_ports else 0,
-        "bits": rest[13] if protocol == 6 and len(rest) > 13 else 0,
+        "bits": rest[13] if is_tcp else 0,
         "icmp": tuple(rest[:2]) if protocol in (1, 58) and len(rest) > 1 else (0, 0),
     }
     return found
@@ -137,9 +145,12 @@ def decoded(packets, row: int) -> dict:
         "source": address_text(packets.source_address[row].tobytes()),
         "destination": address_text(packets.destination_address[row].tobytes()),
         "tos": int(packets.ip_class_of_service[row]),
+        "ttl": int(packets.time_to_live[row]),
         "total": int(packets.ip_total_length[row]),
         "protocol": int(packets.protocol_identifier[row]),
         "fragment": bool(packets.is_fragment[row]),
+        "sequence": int(packets.tcp_sequence[row]),
+        "payload": int(packets.tcp_payload_octets[row]),
         "source_port": int(packets.source_port[row]),
         "destination_port": int(packets.destination_port[row]),
         "bits": int(packets.tcp_control_bits[row]),
@@ -155,7 +166,7 @@ def same_address(text: str) -> str:
 @MANY
 @given(st.lists(st.tuples(datagrams(), st.integers(0, 2), st.booleans()), min_size=1, max_size=12))
 def test_ethernet_frames_are_read_as_scapy_reads_them(cases) -> None:
-    """Addresses, ports, protocol, lengths, flags, fragments and tags of every frame, mixed in one block."""
+    """Addresses, ports, protocol, lengths, time to live, flags, sequence, payload, fragments and tags of every frame, in one block."""
     frames, tags = [], []
     for datagram, depth, is_padded in cases:
         link = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
@@ -203,8 +214,8 @@ def test_cut_packets_never_show_bytes_that_were_not_captured(datagram, kept) -> 
         assert set(packets.undecodable) == {"truncated"}
         return
     want, got = expected(datagram), decoded(packets, 0)
-    assert got["total"] == want["total"]
-    for name in ("source_port", "destination_port", "bits"):
+    assert (got["total"], got["ttl"]) == (want["total"], want["ttl"])
+    for name in ("source_port", "destination_port", "bits", "sequence", "payload"):
         assert got[name] in (0, want[name])
     if kept == len(frame):
         want["source"], want["destination"] = same_address(want["source"]), same_address(want["destination"])

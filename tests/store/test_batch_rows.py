@@ -2,6 +2,7 @@
 
 import math
 import sqlite3
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from netmote.records.flow import FLOW_DTYPE, FlowBatch
 from netmote.records.host import HostRecord
 from netmote.records.interface import InterfaceBatch
 from netmote.store.batch_rows import SELECT_BATCH, BatchDamaged, BatchRow, Stamp, insert_batch, prepare, read_batch
+from netmote.store.columns import encode_columns, layout_of
 from netmote.store.interning import Interner, Names
 from netmote.store.migrations import migrate
 from netmote.store.telemetry_schema import TELEMETRY_MIGRATIONS
@@ -95,15 +97,34 @@ def test_flow_columns_of_an_older_version_are_read_by_name(connection):
     batch = flow_batch(rows=4)
     row = stored(connection, batch)
     older = [(name, batch.slices[name]) for name in ("initiator_octets", "flow_id")]
-    from netmote.store.columns import encode_columns, layout_of
-
     layout_id, body = Interner().layout(connection, layout_of(older)), encode_columns(older)
-    import zlib
-
     read = read_batch(connection, Names(connection), row._replace(layout_id=layout_id, body=body, crc=zlib.crc32(body)))
     assert (read.slices["initiator_octets"] == batch.slices["initiator_octets"]).all()
     assert (read.slices["flow_id"] == batch.slices["flow_id"]).all()
     assert not read.slices["responder_octets"].any()
+
+
+def test_a_file_of_before_times_to_live_is_read(connection):
+    """The flow layout of the first files: what they knew comes back, what a flow record has had since is zero."""
+    since = {
+        "dot1q_customer_vlan_id",
+        "minimum_ttl",
+        "maximum_ttl",
+        *(f"{side}_{what}" for side in ("initiator", "responder") for what in ("interarrival_min_us", "retransmission_count")),
+    }
+    batch = flow_batch(rows=4)
+    batch.slices[list(since)] = np.ones(4, FLOW_DTYPE)[list(since)]
+    row = stored(connection, batch)
+    older = [(name, batch.slices[name]) for name in FLOW_DTYPE.names if name not in since]
+    layout = layout_of(older)
+    assert layout.startswith(
+        '[["flow_id","<u8",[]],["flow_start_ns","<i8",[]],["flow_end_ns","<i8",[]],["source_address","|V16",[]]'
+    )
+    assert len(older) == 40
+    layout_id, body = Interner().layout(connection, layout), encode_columns(older)
+    read = read_batch(connection, Names(connection), row._replace(layout_id=layout_id, body=body, crc=zlib.crc32(body)))
+    for name in FLOW_DTYPE.names:
+        assert read.slices[name].tobytes() == (np.zeros(4, FLOW_DTYPE) if name in since else batch.slices)[name].tobytes(), name
 
 
 def test_a_flipped_bit_is_damage(connection):
