@@ -233,7 +233,11 @@ async def test_another_back_end_is_taken_up_while_running(agent: AgentProcess) -
     async with running():
         await running.wait(lambda: running.records("all") and running.records("own"))
         assert backends() == ["native", "native"]
-        changed = {"interval": "1s", "backend": "pysnmp", "targets": [device("all", agent.port), device("own", agent.port, backend="native")]}
+        changed = {
+            "interval": "1s",
+            "backend": "pysnmp",
+            "targets": [device("all", agent.port), device("own", agent.port, backend="native")],
+        }
         running.collector.apply(SnmpConfig.model_validate(changed))
         await running.wait(lambda: backends() == ["pysnmp", "native"])
         polls = len(running.records("all"))
