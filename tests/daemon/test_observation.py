@@ -1,6 +1,8 @@
 """One interface, captured: panes while it is there, a fact and a reason when it goes, capture again when it is back."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,6 +162,36 @@ async def test_an_interface_that_cannot_be_captured_says_so_once(legs: Legs) -> 
         with pytest.raises(Unavailable, match="link type"):
             await observed.run()
     assert seen.facts("capture_unavailable") == [1.0]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_flood_into_a_small_ring_is_received_or_told_as_lost(legs: Legs, link: Link, workers: int) -> None:
+    """Faster than it is read: every packet sent is in the pane's account, as received or as lost in the ring, and windows see it."""
+    link.create()
+    seen = Seen()
+    observed = observation(legs, seen.append, ring_size=2**18, workers=workers, evidence_size="0B")
+    frames = [
+        bytes.fromhex("02000000000202000000000108004500003200010000401100000a00") + number.to_bytes(2, "big") + bytes(60)
+        for number in range(2_000)
+    ]
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        task = group.create_task(observed.run())
+        await until(lambda: observed.has_ring and len(observed.worker_processes) in (0, workers))
+        await asyncio.sleep(0.5)
+        readers = observed.worker_processes
+        for pid in readers:  # these would be fast enough
+            os.kill(pid, signal.SIGSTOP)
+        for _ in range(20):
+            await asyncio.to_thread(link.send_frames, frames)
+        for pid in readers:
+            os.kill(pid, signal.SIGCONT)
+        await asyncio.sleep(1.0)
+        task.cancel()
+    panes = [batch for batch in seen if isinstance(batch, FlowBatch)]
+    lost = sum(dict(batch.loss.dropped_by).get("ring", 0) for batch in panes)
+    assert lost > 0
+    assert seen.packets() + lost == 20 * len(frames)
+    assert max(batch.loss.loss_ratio for batch in panes) > 0.01
 
 
 async def test_captures_follow_the_machine_and_the_document(legs: Legs, link: Link) -> None:
