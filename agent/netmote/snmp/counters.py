@@ -70,7 +70,10 @@ def classify(earlier: Instant | None, later: Instant) -> tuple[Epoch, float]:
     if abs(ticked - elapsed) <= slack:
         return Epoch.SAME, ticked if ticked > 0 else elapsed
     if later.sys_up_time / TICKS_PER_SECOND <= elapsed + slack:  # younger than the gap: it began within it
-        return (Epoch.AGENT_RESTART if _host_ran_on(earlier, later, elapsed, slack) else Epoch.REBOOT), elapsed
+        host_ticked = _host_ticked(earlier, later)
+        if host_ticked is not None and abs(host_ticked - elapsed) <= slack:
+            return Epoch.AGENT_RESTART, host_ticked or elapsed  # the device's own clock: our jitter costs nothing here either
+        return Epoch.REBOOT, elapsed
     return Epoch.CLOCK_JUMP, elapsed
 
 
@@ -79,10 +82,11 @@ def ticks_between(earlier: int, later: int) -> float:
     return ((later - earlier) % WRAP) / TICKS_PER_SECOND
 
 
-def _host_ran_on(earlier: Instant, later: Instant, elapsed: float, slack: float) -> bool:
+def _host_ticked(earlier: Instant, later: Instant) -> float | None:
+    """Seconds by hrSystemUptime (HOST-RESOURCES-MIB), which an agent's restart leaves alone; None where it is not told."""
     if earlier.hr_system_uptime is None or later.hr_system_uptime is None:
-        return False
-    return abs(ticks_between(earlier.hr_system_uptime, later.hr_system_uptime) - elapsed) <= slack
+        return None
+    return ticks_between(earlier.hr_system_uptime, later.hr_system_uptime)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
