@@ -1,4 +1,4 @@
-"""Capture files to packet columns: pcap and pcapng, gzip, standard input. Owns opening and recognising; the formats stand beside it.
+"""Capture files to packet columns: pcap and pcapng, gzip, zstd, standard input. Owns opening and recognising; the formats stand beside it.
 
 What can be read is read. Damage inside a capture is a packet counted as `bad_record` or `cut_off`; a file that is no capture raises.
 """
@@ -18,6 +18,7 @@ from netmote.capture.pcap_classic import LONGEST_PACKET, byte_order, read_pcap
 from netmote.capture.pcapng_reader import LONGEST_BLOCK, PcapngReader
 from netmote.capture.read_ahead import CHUNK_BYTES, ByteSource, ReadAhead
 from netmote.capture.tunnels import Tunnel
+from netmote.capture.zstd_stream import ZstdMissing, ZstdStream, is_zstd
 from netmote.errors import Permanent
 
 _GZIP = b"\x1f\x8b"
@@ -68,6 +69,9 @@ class CaptureFile:
         except (OSError, EOFError, zlib.error) as error:
             self._close()
             raise UnreadableCapture(f"{self.name}: {getattr(error, 'strerror', None) or error}") from error
+        except ZstdMissing as error:
+            self._close()
+            raise UnreadableCapture(f"{self.name}: {error}") from error
         except UnreadableCapture:
             self._close()
             raise
@@ -93,6 +97,9 @@ class CaptureFile:
         head = _first_bytes(stream, 4)
         if head.startswith(_GZIP):
             stream = cast("ByteSource", _Unzipped(fileobj=io.BufferedReader(_Rejoined(head, stream), 1 << 20)))
+            head = _first_bytes(stream, 4)
+        elif is_zstd(head):
+            stream = cast("ByteSource", ZstdStream(cast("ByteSource", _Rejoined(head, stream))))
             head = _first_bytes(stream, 4)
         order = byte_order(head) if len(head) == 4 else None
         if order is not None:

@@ -21,7 +21,8 @@ class FlowFormat(StrEnum):
 
 def flows(
     captures: Annotated[
-        list[Path], typer.Argument(help="pcap or pcapng files, also gzipped; - is standard input.", show_default=False)
+        list[Path],
+        typer.Argument(help="pcap or pcapng files, also compressed with gzip or zstd; - is standard input.", show_default=False),
     ],
     form: Annotated[
         FlowFormat, typer.Option("--format", help="How records are written; ipfix and parquet need --output.")

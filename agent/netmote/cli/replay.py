@@ -10,7 +10,8 @@ from netmote.cli.options import ConfigOption, FilterOption, JsonOption
 
 def replay(
     captures: Annotated[
-        list[Path], typer.Argument(help="pcap or pcapng files, also gzipped; - is standard input.", show_default=False)
+        list[Path],
+        typer.Argument(help="pcap or pcapng files, also compressed with gzip or zstd; - is standard input.", show_default=False),
     ],
     config: ConfigOption = None,
     json_lines: JsonOption = False,
