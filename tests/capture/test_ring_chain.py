@@ -3,6 +3,7 @@
 import struct
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,10 +49,35 @@ def test_records_are_found_in_runs_or_one_by_one(runs: list[tuple[int, int]]) ->
     assert offsets.tolist() == (np.cumsum([FIRST, *lengths])[: len(lengths)]).tolist()
 
 
-def test_equal_records_are_not_walked() -> None:
-    """One length: none is followed. Two that alternate: nearly all are."""
-    assert record_offsets(memoryview(block_of([160] * 400)), 400)[1] == 0
-    assert record_offsets(memoryview(block_of([160, 152] * 200)), 400)[1] > 390
+def marked(block: bytearray, lengths: list[int], mark: int) -> bytearray:
+    """Every record says where its frame begins; the bytes before it hold what an older record may have left."""
+    at = FIRST
+    for length in lengths:
+        struct.pack_into("I", block, at + 24, mark)
+        struct.pack_into("II", block, at + 72, mark, 0x0008_0011)
+        at += length
+    return block
+
+
+@pytest.mark.parametrize("lengths", [[160] * 400, [160, 152] * 200, [152, 160, 160, 464, 168, 112] * 50, [464, 152] * 100])
+def test_records_are_found_without_following_them(lengths: list[int]) -> None:
+    """One length or several that alternate: at most the few before it is noticed are followed one by one."""
+    offsets, walked = record_offsets(memoryview(marked(block_of(lengths), lengths, 106 << 16 | 92)), len(lengths))
+    assert len(offsets) == len(lengths)
+    assert walked == 0
+
+
+def test_records_that_differ_in_all_are_followed() -> None:
+    """Frames that begin at another place in each record, as those of several link headers would."""
+    lengths = [160, 152] * 200
+    block = block_of(lengths)
+    at = FIRST
+    for number, length in enumerate(lengths):
+        struct.pack_into("I", block, at + 24, number + 1)
+        at += length
+    offsets, walked = record_offsets(memoryview(block), len(lengths))
+    assert len(offsets) == 400
+    assert walked > 380
 
 
 @given(
@@ -64,10 +90,11 @@ def test_equal_records_are_not_walked() -> None:
         max_size=12,
     ),
     count=st.integers(0, 3000),
+    mark=st.sampled_from([0, 106 << 16 | 92]),
 )
-def test_garbage_ends_the_chain(lengths: list[int], damage: list[tuple[int, int]], count: int) -> None:
+def test_garbage_ends_the_chain(lengths: list[int], damage: list[tuple[int, int]], count: int, mark: int) -> None:
     """Any words anywhere: what is found is what following the chain with every check finds, ascending and inside the block."""
-    block = block_of(lengths)
+    block = marked(block_of(lengths), lengths, mark)
     for word, value in damage:
         struct.pack_into("I", block, 4 * word, value)
     # Damage where it matters: the records' own lengths.
