@@ -5,6 +5,7 @@ it bears, and when names and types are read again. Refuses differences, facts, s
 """
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -75,9 +76,8 @@ class DeviceReading:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Names:
-    """Names, types and speeds of rows, as columns: read out once, since they stay until they are learnt again."""
+    """Names, types and speeds of rows, as columns: read out once, since they stay until rows change or they are learnt again."""
 
-    indexes: Sequence[tuple[int, ...]]
     if_index: NDArray[np.int64]
     if_name: tuple[str, ...]
     if_descr: tuple[str, ...]
@@ -94,7 +94,7 @@ class _Layout:
     learnt_at: float
     signature: tuple[int | None, int | None]  # ifNumber, ifTableLastChange
     indexes: list[tuple[int, ...]]
-    names: Walk
+    names: Walk | None  # until it is read out
     twins: tuple[str, ...]  # 32-bit columns that at least one port needs
     system: SystemGroup
     read_out: _Names | None = None
@@ -216,9 +216,10 @@ def _is_usable(wide: Cell | None, narrow: Cell | None) -> bool:
 def _columns(walk: Walk, layout: _Layout, all_indexes: list[tuple[int, ...]]) -> tuple[PortTable, CounterSample]:
     # A row is a port when a counter or state has it; a name alone (left over in ifXTable) is none. ifIndex is one arc.
     indexes = [index for index in all_indexes if len(index) == 1]
+    if layout.names is not None:
+        layout.read_out, layout.names = _read_out(layout.names, indexes), None
     names = layout.read_out
-    if names is None or names.indexes != indexes:
-        names = layout.read_out = _read_out(layout.names, indexes)
+    assert names is not None
     values = np.zeros((len(indexes), len(INTERFACE_COUNTERS)), np.uint64)
     bits = np.zeros(values.shape, np.uint8)
     for column, source in enumerate(mib.COUNTER_SOURCES):
@@ -269,12 +270,12 @@ def _counters(
 
 def _read_out(walk: Walk, indexes: Sequence[tuple[int, ...]]) -> _Names:
     def texts(name: str) -> tuple[str, ...]:
-        return tuple(_text(walk.cells[mib.COLUMN[name]].get(index)) for index in indexes)
+        # Interned: switches of one kind call their ports the same, ifName often repeats ifDescr, and thousands are held.
+        return tuple(sys.intern(_text(walk.cells[mib.COLUMN[name]].get(index))) for index in indexes)
 
     speed, in_millions = walk.cells[mib.COLUMN["ifSpeed"]], walk.cells[mib.COLUMN["ifHighSpeed"]]
     speeds = [high_speed(_number(speed.get(index)), _number(in_millions.get(index))) for index in indexes]
     return _Names(
-        indexes=indexes,
         if_index=np.array([index[0] for index in indexes], np.int64),
         if_name=texts("ifName"),
         if_descr=texts("ifDescr"),
