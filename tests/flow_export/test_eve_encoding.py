@@ -78,8 +78,10 @@ def test_forms_are_those_of_suricata() -> None:
     unreachable = next(event for event in events(flow_records()) if event.get("icmp_type") == 3)
     assert "response_icmp_type" not in unreachable
     record = many_flows(1)
-    record["protocol_identifier"] = 99
-    assert events(record)[0]["proto"] == "099"
+    record["protocol_identifier"] = 89
+    assert events(record)[0]["proto"] == "OSPF"
+    record["protocol_identifier"] = 253
+    assert events(record)[0]["proto"] == "253"
 
 
 def test_time_of_logging() -> None:
@@ -105,8 +107,8 @@ CASES = [
     (0x1A, 0x1A, 9, 1, "established", "established", "timeout"),
     (0x1A, 0x1A, 9, 2, "established", "established", "timeout"),
     (0x18, 0x10, 9, 1, "established", "established", "timeout"),
-    (0x1B, 0x1A, 9, 1, "established", "fin_wait1", "timeout"),
-    (0x1A, 0x1B, 9, 1, "established", "close_wait", "timeout"),
+    (0x1B, 0x1A, 9, 1, "established", "close_wait", "timeout"),
+    (0x1A, 0x1B, 9, 1, "established", "fin_wait1", "timeout"),
     (0x1B, 0x1B, 9, 3, "closed", "closed", "timeout"),
     (0x02, 0x14, 1, 3, "closed", "closed", "timeout"),
     (0x1A, 0x1A, 9, 4, "established", "established", "shutdown"),

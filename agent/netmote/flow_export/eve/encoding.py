@@ -17,20 +17,43 @@ from netmote.flow_export.icmp_answers import ICMP6_ANSWER, ICMP_ANSWER, NO_ANSWE
 from netmote.records.flow import FlowEndReason
 
 _ICMP, _TCP, _UDP, _ICMP6, _SCTP = 1, 6, 17, 58, 132
-# IANA's keywords as /etc/protocols spells them; any other is its number in three digits, as in Suricata.
+# Suricata's words (util-proto-name.c, after IANA) for what is seen on networks; any other is its number in three digits, which Suricata
+# writes where it has no word.
 _PROTOCOLS = {
+    0: "HOPOPT",
     _ICMP: "ICMP",
     2: "IGMP",
+    4: "IP-in-IP",
     _TCP: "TCP",
+    8: "EGP",
+    9: "IGP",
     _UDP: "UDP",
+    33: "DCCP",
     41: "IPv6",
+    43: "IPv6-Route",
+    44: "IPv6-Frag",
+    46: "RSVP",
     47: "GRE",
     50: "ESP",
     51: "AH",
     _ICMP6: "IPv6-ICMP",
+    59: "IPv6-NoNxt",
+    60: "IPv6-Opts",
+    88: "EIGRP",
+    89: "OSPF",
+    97: "ETHERIP",
     103: "PIM",
+    108: "IPComp",
     112: "VRRP",
+    113: "PGM",
+    115: "L2TP",
+    124: "IS-IS",
     _SCTP: "SCTP",
+    135: "Mobility",
+    136: "UDPLite",
+    137: "MPLS-in-IP",
+    139: "HIP",
+    140: "Shim6",
 }
 _PROTOCOL_NAMES = tuple(_PROTOCOLS.get(number, f"{number:03d}") for number in range(256))
 

@@ -1,6 +1,6 @@
 """What Suricata calls the state of a flow and of its TCP session, from what a flow record keeps: the flags of each side, the end.
 
-flow.h knows new, established and closed. TCP: stream-tcp.c moves a session by each packet; a record has the flags of all packets
+flow.h knows new, established and closed. TCP, with the server's eyes (a FIN of the client is close_wait): stream-tcp.c moves a session by each packet; a record has the flags of all packets
 of a side OR-ed, so a state is named here only where those flags leave no other, or the latest one they allow.
 """
 
@@ -28,7 +28,7 @@ def tcp_states(records: NDArray[np.void]) -> list[str]:
             (ours & theirs & TCP_SYN) != 0,
             (ours & TCP_SYN) != 0,
         ],
-        ["closed", "fin_wait1", "close_wait", "established", "syn_recv", "syn_sent"],
+        ["closed", "close_wait", "fin_wait1", "established", "syn_recv", "syn_sent"],
         "none",
     ).tolist()
     return states
