@@ -102,32 +102,6 @@ def flags_of(bits: int) -> frozenset[str]:
     return frozenset(name for name, bit in (("SYN", TCP_SYN), ("FIN", TCP_FIN), ("RST", TCP_RST)) if bits & bit)
 
 
-def state_of(flags: tuple[frozenset[str], frozenset[str]], packets: tuple[int, int]) -> str:
-    """`conn_state` as the flags of both sides imply it (base/protocols/conn/main.zeek); empty without the originator's SYN."""
-    origin, responder = flags
-    if "SYN" not in origin:
-        return ""
-    if "SYN" not in responder:
-        return _unanswered(origin, responder, packets[1])
-    if "FIN" in origin and "FIN" in responder:
-        return "SF"
-    if "RST" in origin:
-        return "RSTO"
-    if "RST" in responder:
-        return "RSTR"
-    return "S2" if "FIN" in origin else "S3" if "FIN" in responder else "S1"
-
-
-def _unanswered(origin: frozenset[str], responder: frozenset[str], answers: int) -> str:
-    if "RST" in origin:
-        return "RSTOS0"
-    if "RST" in responder:
-        return "REJ"
-    if "FIN" in origin:
-        return "SH"
-    return "OTH" if answers else "S0"
-
-
 def last_of_zeek(packets: Iterable[tuple[int, Endpoint, int]]) -> int:
     """When Zeek says a TCP connection ended: packets after both sides have closed (FIN or RST) are not part of its duration.
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from zeek_conn import TCP, UDP, Connection, Endpoint, Key, flags_of, last_of_zeek, state_of
+from zeek_conn import TCP, UDP, Connection, Endpoint, Key, flags_of, last_of_zeek
 
 from netmote.capture.packets import PacketColumns
 from netmote.capture.pcap_file import CaptureFile
 from netmote.metering.flow_assembly import FlowAssembly
 from netmote.metering.flow_meter import FlowMeter
 from netmote.records.flow import FlowBatch, address_text
+from netmote.records.flow_statistics import tcp_state
 
 SECOND = 1_000_000_000
 # Zeek's tcp_inactivity_timeout and udp_inactivity_timeout (base/init-bare.zeek). It has no active timeout.
@@ -86,7 +87,8 @@ class MeteredTrace:
         bits = (int(record["initiator_tcp_control_bits"]), int(record["responder_tcp_control_bits"]))
         flags = flags_of(bits[0]), flags_of(bits[1])
         duration = (last_of_zeek(seen) - start) // 1000
-        return Connection(protocol, origin, responder, packets, _octets(record), duration, flags, state_of(flags, packets))
+        state = str(tcp_state(record.reshape(1))[0]) if "SYN" in flags[0] else ""
+        return Connection(protocol, origin, responder, packets, _octets(record), duration, flags, state)
 
 
 def _octets(record: np.void) -> tuple[int, int]:

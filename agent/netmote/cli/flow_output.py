@@ -27,10 +27,12 @@ from netmote.metering.config import MeteringConfig
 from netmote.metering.flow_assembly import FlowAssembly
 from netmote.metering.flow_meter import FlowMeter
 from netmote.records.flow import FLOW_DTYPE, FlowBatch, FlowEndReason, address_text
+from netmote.records.flow_statistics import derived_columns
 
 _NAMES = FLOW_DTYPE.names or ()
 _ADDRESSES = ("source_address", "destination_address")
 _MOST_INTERFACES = 256
+NO_RECORDS = np.zeros(0, FLOW_DTYPE)
 _REASONS = {reason.value: reason.name.lower() for reason in FlowEndReason}
 Write = Callable[[str, NDArray[np.void]], None]
 """Takes an interface, as the capture names it, and records of its flows."""
@@ -119,7 +121,9 @@ def _meter(interface: str, metering: MeteringConfig) -> FlowMeter:
 
 
 def record_columns(records: NDArray[np.void]) -> dict[str, list[Any]]:
-    """Columns as Python values: addresses as text, the end reason as a word, everything else as integers."""
+    """Columns as Python values: addresses as text, the end reason as a word, all else of the record as integers; then what follows
+    from them (means, variances, states), None where there is no such value.
+    """
     columns: dict[str, list[Any]] = {}
     for name in _NAMES:
         if name in _ADDRESSES:
@@ -128,7 +132,15 @@ def record_columns(records: NDArray[np.void]) -> dict[str, list[Any]]:
             columns[name] = [_REASONS[value] for value in records[name].tolist()]
         else:
             columns[name] = records[name].tolist()
+    for name, values in derived_columns(records).items():
+        columns[name] = [None if is_none else value for is_none, value in zip(_is_none(values), values.tolist(), strict=True)]
     return columns
+
+
+def _is_none(values: NDArray[Any]) -> list[bool]:
+    """NaN is no value."""
+    none = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), "?")
+    return none.tolist()
 
 
 @contextmanager
@@ -156,7 +168,7 @@ def flow_writer(form: str, output: Path | None) -> Iterator[Write]:
 
 def _csv(stream: TextIO) -> Write:
     rows = csv.writer(stream, lineterminator="\n")
-    rows.writerow(_NAMES)
+    rows.writerow(record_columns(NO_RECORDS))
 
     def write(_interface: str, records: NDArray[np.void]) -> None:
         rows.writerows(zip(*record_columns(records).values(), strict=True))
@@ -205,7 +217,11 @@ def _parquet(output: Path | None) -> Iterator[Write]:
     except ImportError as error:
         raise Unavailable("parquet needs pyarrow: install netmote[parquet]") from error
     text = {*_ADDRESSES, "flow_end_reason"}
-    schema = pa.schema([(name, pa.string() if name in text else pa.from_numpy_dtype(FLOW_DTYPE[name])) for name in _NAMES])
+    kinds = {name: FLOW_DTYPE[name] for name in _NAMES} | {name: each.dtype for name, each in derived_columns(NO_RECORDS).items()}
+    columns = [
+        (name, pa.string() if name in text or kind.kind == "U" else pa.from_numpy_dtype(kind)) for name, kind in kinds.items()
+    ]
+    schema = pa.schema(columns)
 
     try:
         file = pq.ParquetWriter(output, schema)
