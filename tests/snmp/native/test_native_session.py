@@ -53,6 +53,7 @@ class Learning:
         self.sealed: list[int] = []
         self.probes: list[int] = []
         self.expired: list[int] = []
+        self.forgotten: list[int] = []
 
     def seal(self, pdu: bytes, message_id: int) -> bytes | None:
         self.sealed.append(message_id)
@@ -74,6 +75,9 @@ class Learning:
     def expire(self, message_id: int) -> NetmoteError | None:
         self.expired.append(message_id)
         return self.explains
+
+    def forget(self, message_id: int) -> None:
+        self.forgotten.append(message_id)
 
     @property
     def ignored(self) -> Mapping[str, int]:

@@ -148,6 +148,22 @@ async def test_both_families_side_by_side(backend: NativeBackend, agent: UsmAgen
     assert not any(channel_of(session).ignored for session in sessions)
 
 
+async def test_cancelled_and_timed_out_requests_leave_nothing_behind(backend: NativeBackend, agent: UsmAgent) -> None:
+    """Neither before discovery nor after; the next request reads, and nothing waits in the channel."""
+    session = await opened(backend, agent, USER)
+    for _ in range(5):
+        task = asyncio.get_running_loop().create_task(description(session))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not channel_of(session)._waiting
+        assert await description(session)
+    silent = await opened(backend, agent, replace(USER, priv_password="not-the-password"), patience=0.1)
+    assert await refused(silent, tries=3) is DecryptionFailed
+    assert not channel_of(silent)._waiting
+
+
 async def test_what_is_set_up_wrongly(backend: NativeBackend, agent: UsmAgent) -> None:
     """Each with its name, at once; the privacy password, which net-snmp is silent about, at the second request."""
     wrong = {

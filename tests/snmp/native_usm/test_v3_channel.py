@@ -259,6 +259,18 @@ def test_an_engine_id_that_can_be_none_is_not_taken() -> None:
     assert polled.channel.ignored == {"engine_id": 1}
 
 
+def test_a_device_that_tells_no_clock_is_asked_for_it() -> None:
+    """Some name boots 0 and time 0 in discovery: the first request is out of time, and its report, with a digest, sets the clock."""
+    polled = Polled.of()
+
+    def wire(datagram: bytes) -> list[bytes]:
+        return [forged(polled, "unknownEngineIDs", boots=0, time=0)] if len(polled.sent) == 1 else polled.answers(datagram)
+
+    assert polled.poll(wire) == VALUE
+    assert polled.engine.log == ["notInTimeWindows", "ok"]
+    assert polled.channel.learnt == {"forward": 1}
+
+
 def replayed(polled: Polled, datagram: bytes, message_id: int) -> bytes:
     """A recorded datagram, its msgID changed to one that waits."""
     at = datagram.index(b"\x02\x01\x03") + 7
@@ -369,12 +381,18 @@ def test_side_by_side_exchanges_survive_a_reboot() -> None:
 
 
 def test_the_list_of_waiting_exchanges_is_bounded() -> None:
-    """Cancelled exchanges never expire: the oldest are forgotten, the newest still answered."""
+    """Whatever a session forgets to end: the oldest are given up, the newest still answered. What it does end is gone."""
     polled = Polled.of()
     polled.poll()
     for number in range(3_000):
         polled.channel.seal(REQUEST.pdu(0x0300_0000 + number), 0x0300_0000 + number)
     assert len(polled.channel._waiting) == 1_024
+    for number in range(3_000):
+        polled.channel.forget(0x0300_0000 + number)
+    assert not polled.channel._waiting
+    late = polled.answers(polled.channel.seal(REQUEST.pdu(0x0300_0000), 0x0300_0000) or b"")
+    polled.channel.forget(0x0300_0000)
+    assert polled.channel.open(late[0]).verdict is Verdict.IGNORED
     assert polled.poll() == VALUE
 
 

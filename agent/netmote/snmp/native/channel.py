@@ -55,7 +55,13 @@ class Channel(Protocol):
     def expire(self, message_id: int) -> NetmoteError | None:
         """The deadline of this exchange passed without an answer: what was heard meanwhile that explains it, as a named error of
         `snmp.session` (a report that proves nothing by itself names the wrong password only now); None: it is a plain timeout.
-        Whatever comes for this id later is ignored. Not called for a cancelled exchange: that says nothing of the device.
+        Whatever comes for this id later is ignored.
+        """
+        ...
+
+    def forget(self, message_id: int) -> None:
+        """Nobody waits for this exchange any more, and that says nothing of the device: its caller was cancelled. Whatever comes for it
+        later is ignored. Harmless after an end of another kind.
         """
         ...
 

@@ -81,3 +81,6 @@ class CommunityChannel:
 
     def expire(self, message_id: int) -> NetmoteError | None:  # noqa: ARG002 - silence has no reasons in these versions
         return None
+
+    def forget(self, message_id: int) -> None:
+        """Nothing is kept of an exchange."""

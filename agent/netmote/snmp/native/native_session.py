@@ -188,6 +188,8 @@ class NativeSession:
             timer.cancel()
             self._waiting.discard(exchange)
             exchange.settle()
+            if not is_answered:
+                self.channel.forget(message_id)
             self.transport.leave(message_id, is_answered=is_answered)
 
 

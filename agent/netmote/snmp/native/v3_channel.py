@@ -48,7 +48,7 @@ from netmote.snmp.native.usm.sealer import Sealer
 from netmote.snmp.session import DecryptionFailed, NotInTimeWindow, UndecodableAnswer, UnreadableAnswer
 
 _LEVEL_FLAGS: Final = AUTH_FLAG | PRIV_FLAG
-_MOST_WAITING = 1_024  # exchanges in flight and cancelled ones; the oldest is forgotten, long after its deadline
+_MOST_WAITING = 1_024  # twice what may be in flight to all devices; beyond it the oldest is forgotten, and will time out
 _STEPS = 4  # reports one exchange is sealed again for: engine id, clock, and once more for a device that restarts meanwhile
 # Exchanges in a row where discovery was answered and the encrypted request not, before that is called a wrong privacy password.
 _SILENCES = 2
@@ -171,6 +171,10 @@ class V3Channel:
                     f"the device answers discovery but no encrypted request: wrong privacy password or protocol{context}"
                 )
         return None
+
+    def forget(self, message_id: int) -> None:
+        """The exchange was cancelled."""
+        self._waiting.pop(message_id, None)
 
     @property
     def _is_proven(self) -> bool:
