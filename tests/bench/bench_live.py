@@ -64,7 +64,8 @@ def _measure(start: Callable[[], Reader], send: Callable[[], tuple[int, float]])
         told = reader.finish()
     finally:
         reader.kill()
-    return _Run(sent, elapsed, told["received"], told["dropped"], spent)
+    received = sent - told["dropped"] if reader.lags else told["received"]
+    return _Run(sent, elapsed, received, told["dropped"], spent)
 
 
 def _readers(directory: str | None) -> list[type[Reader]]:
