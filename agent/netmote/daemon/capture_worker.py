@@ -1,8 +1,9 @@
 """The process of one capture worker: adopts a ring that the daemon opened, meters its packets, and sends the panes.
 
 Started as `python -m netmote.daemon.capture_worker SETTINGS` with two inherited descriptors: the packet socket and one end of a socket
-pair. It imports capture and metering, nothing else of the agent. It ends when the daemon does: then the other end of the pair is
-closed. While the daemon does not read, it waits, and what the ring cannot hold meanwhile the kernel counts.
+pair. It imports capture and metering, nothing else of the agent: the configuration's model alone would be a third more memory. It ends
+when the daemon does: then the other end of the pair is closed. While the daemon does not read, it waits, and what the ring cannot hold
+meanwhile the kernel counts.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import socket
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from netmote.capture.link_state import LinkState
 from netmote.capture.pcapng_writer import PcapngWriter
@@ -21,7 +23,6 @@ from netmote.capture.tunnels import Tunnel
 from netmote.clock import Clock, SystemClock
 from netmote.daemon.ring_metering import IDLE_MARGIN_NS, RingMetering
 from netmote.daemon.worker_channel import Kind, Progress, encode_pane, encode_progress, framed
-from netmote.metering.config import MeteringConfig
 from netmote.metering.flow_meter import FlowMeter
 from netmote.records.flow import FlowBatch
 
@@ -37,7 +38,7 @@ class WorkerSettings:
     ring_size: int
     ring: int  # descriptor of the packet socket
     channel: int  # descriptor of its end of the socket pair
-    metering: dict[str, object]  # of the document
+    metering: dict[str, Any]  # arguments of FlowMeter
     begin_ns: int  # panes before this were handed on; 0 at the first start
     tee: str  # path of the copy of headers; empty: none
     tee_size: int
@@ -85,8 +86,7 @@ class CaptureWorker:
 
     def _new_meter(self) -> FlowMeter:
         settings = self._settings
-        config = MeteringConfig.model_validate(settings.metering)
-        return FlowMeter.configured(config, source=settings.source, interface=settings.interface)
+        return FlowMeter(source=settings.source, interface=settings.interface, **settings.metering)
 
     def _follow(self, metering: RingMetering) -> None:
         channel = select.poll()

@@ -207,7 +207,7 @@ class CaptureWorkers:
             ring_size=self._capture.ring_size,
             ring=worker.ring.fileno(),
             channel=theirs.fileno(),
-            metering=self._metering.model_dump(mode="json"),
+            metering=self._metering.meter_arguments(),
             begin_ns=self._merge.emitted_until_ns or 0,
             tee=self._tee_path(worker),
             tee_size=self._capture.tee_size,

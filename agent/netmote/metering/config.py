@@ -1,6 +1,6 @@
 """Configuration of flow metering."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -46,3 +46,14 @@ class MeteringConfig(Section):
 
     when_full: Literal["refuse", "evict"] = "evict"
     """A full table refuses new flows, or ends the quarter that was idle longest. Both are counted."""
+
+    def meter_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of FlowMeter. JSON can carry them to a process that does without this model and what it is made of."""
+        named = {name: getattr(self.idle_timeouts, name) for name in IdleTimeouts.model_fields}
+        return {
+            "max_flows": self.max_flows,
+            "active_timeout_ns": round(self.active_timeout * 1e9),
+            "idle_timeout_ns": round(self.idle_timeout * 1e9),
+            "idle_timeouts_ns": {name: round(seconds * 1e9) for name, seconds in named.items() if seconds is not None},
+            "when_full": self.when_full,
+        }

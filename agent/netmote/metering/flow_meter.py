@@ -21,14 +21,13 @@ grow memory; beyond that the pane refuses.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netmote.capture.packets import PacketColumns, Undecodable
 from netmote.metering.accounting import Accounting
-from netmote.metering.config import IdleTimeouts, MeteringConfig
 from netmote.metering.events import count_events
 from netmote.metering.flow_key import MOST_PACKETS, FlowHash, GroupedPackets, Keys, group
 from netmote.metering.flow_rows import FlowRows
@@ -39,6 +38,9 @@ from netmote.metering.retransmissions import count_retransmissions
 from netmote.metering.slices import NO_SLICES, slices_of
 from netmote.metering.timeouts import Timeouts, end_reasons, longest_idle
 from netmote.records.flow import PANE_NS, TCP_ACK, TCP_SYN, FlowBatch, FlowEndReason
+
+if TYPE_CHECKING:
+    from netmote.metering.config import MeteringConfig
 
 LONGEST_SILENCE_NS = 3_600_000_000_000
 _NOWHERE = np.zeros(0, "i8")
@@ -90,18 +92,9 @@ class FlowMeter:
         """Blocks in which two flows shared 47 hash bits and were told apart by their keys."""
 
     @classmethod
-    def configured(cls, config: MeteringConfig, *, source: str, interface: str) -> "FlowMeter":
+    def configured(cls, config: "MeteringConfig", *, source: str, interface: str) -> "FlowMeter":
         """The meter of one interface as the document describes it."""
-        named = {name: getattr(config.idle_timeouts, name) for name in IdleTimeouts.model_fields}
-        return cls(
-            source=source,
-            interface=interface,
-            max_flows=config.max_flows,
-            active_timeout_ns=round(config.active_timeout * 1e9),
-            idle_timeout_ns=round(config.idle_timeout * 1e9),
-            idle_timeouts_ns={name: round(seconds * 1e9) for name, seconds in named.items() if seconds is not None},
-            when_full=config.when_full,
-        )
+        return cls(source=source, interface=interface, **config.meter_arguments())
 
     @property
     def flows_held(self) -> int:
