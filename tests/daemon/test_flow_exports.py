@@ -73,16 +73,16 @@ async def test_an_unchanged_exporter_goes_on(legs: Legs) -> None:
         second = {**first, "port": other.port, "name": "second"}
         await apply(flow_exports, group, first)
         (kept,) = flow_exports.processes
+        flows = len(assembled(batches()))
         flow_exports.note(batches())
-        await until(lambda: kept.tally.flows)
+        await until(lambda: kept.tally.flows == flows)
         await apply(flow_exports, group, second, first)
         assert flow_exports.processes[1] is kept
         await apply(flow_exports, group, {**first, "records": "biflow"})
         assert flow_exports.processes[0] is not kept
-        before = flow_exports.status[0].exported_total
-        assert before
+        assert flow_exports.status[0].exported_total == flows
         flow_exports.note(batches())
-        await until(lambda: flow_exports.status[0].exported_total == 2 * before)
+        await until(lambda: flow_exports.status[0].exported_total == 2 * flows)
         await flow_exports.stop(deadline=1.0)
         await one.read_all()
     assert len(one.sessions) == 2

@@ -41,6 +41,8 @@ class Kept:
         assert has_templates == (2 in set_ids(message))
         self.messages.append(message)
 
+    def check(self) -> None: ...
+
     async def close(self) -> None: ...
 
 

@@ -85,6 +85,28 @@ async def test_udp_keeps_its_pace() -> None:
         await transport.close()
 
 
+async def test_a_collector_that_ends_is_missed_before_the_next_flow() -> None:
+    """TCP: its end of stream, UDP: its host's refusal; either ends the session of an idle exporter within seconds."""
+    collector = await TcpCollector().start()
+    work = process(port=collector.port, transport="tcp")
+    run = asyncio.create_task(work.run())
+    await asyncio.sleep(0.3)
+    await collector.stop()
+    async with asyncio.timeout(5):
+        with pytest.raises(Retryable, match="closed"):
+            await run
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        work = process(port=listener.getsockname()[1])
+        run = asyncio.create_task(work.run())
+        work.put(chunks_of("eth0", many_flows(1)))
+        await asyncio.sleep(0.3)
+    work.put(chunks_of("eth0", many_flows(1)))
+    async with asyncio.timeout(5):
+        with pytest.raises(Retryable, match="refused"):
+            await run
+
+
 async def test_ipv6() -> None:
     """A collector may have an IPv6 address, on either transport."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as collector:

@@ -77,7 +77,8 @@ class IpfixExporter:
         return octets
 
     async def tend(self) -> int:
-        """Templates and statistics of every domain that are due."""
+        """Templates and statistics of every domain that are due; and whether the collector is still there."""
+        self._transport.check()
         for interface in self._metering:
             self._domains.setdefault(observation_domain(interface), _Domain(interface))
         return sum([await self._send_due(number, domain) for number, domain in self._domains.items()])

@@ -56,12 +56,8 @@ class TcpTransport:
 
     async def send(self, message: bytes, *, has_templates: bool) -> None:  # noqa: ARG002 (TCP loses none)
         """Hand one message to the kernel."""
-        if self._reader is None or self._writer is None:
-            raise Retryable(f"{self._where}: no connection")
-        # A collector never speaks; the end of its stream is its end, and what is written after it is lost. The kernel is asked,
-        # for it may know before the event loop does.
-        if self._reader.at_eof() or self._writer.transport.is_closing() or self._is_gone(self._writer):
-            raise Retryable(f"{self._where} has closed the connection")
+        self.check()  # what is written after the collector's end is lost
+        assert self._writer is not None
         try:
             self._writer.write(message)
             async with asyncio.timeout(_STALL_SECONDS):
@@ -70,6 +66,13 @@ class TcpTransport:
             raise Retryable(f"{self._where} has taken nothing for {_STALL_SECONDS:g} s") from error
         except OSError as error:
             raise Retryable(f"{self._where}: {reason_of(error)}") from error
+
+    def check(self) -> None:
+        """A collector never speaks, so the end of its stream is its end; the kernel may know of it before the event loop does."""
+        if self._reader is None or self._writer is None:
+            raise Retryable(f"{self._where}: no connection")
+        if self._reader.at_eof() or self._writer.transport.is_closing() or self._is_gone(self._writer):
+            raise Retryable(f"{self._where} has closed the connection")
 
     async def close(self) -> None:
         """Close the connection; what the kernel has still goes out."""

@@ -17,6 +17,10 @@ class Transport(Protocol):
 
     async def send(self, message: bytes, *, has_templates: bool) -> None: ...
 
+    def check(self) -> None:
+        """Ask the kernel, without waiting, whether the collector is known to be gone. Raises Retryable."""
+        ...
+
     async def close(self) -> None: ...
 
 

@@ -49,21 +49,27 @@ class UdpTransport:
 
         So a dead collector costs templates, not flows.
         """
-        if self._socket is None:
-            raise Retryable(f"{self._host}:{self._port}: no socket")
+        self.check()
+        assert self._socket is not None
         try:
             await asyncio.get_running_loop().sock_sendall(self._socket, message)
-            if has_templates:
-                await asyncio.sleep(_ANSWER_SECONDS)
-                number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if number:
-                    raise OSError(number, os.strerror(number))
         except OSError as error:
             raise self._refused(error) from error
+        if has_templates:
+            await asyncio.sleep(_ANSWER_SECONDS)
+            self.check()
         self._in_burst += 1
         if self._in_burst >= _BURST:
             self._in_burst = 0
             await asyncio.sleep(_BURST / self._messages_per_second)
+
+    def check(self) -> None:
+        """Whether an earlier datagram was refused (SO_ERROR, socket(7))."""
+        if self._socket is None:
+            raise Retryable(f"{self._host}:{self._port} (udp): no socket")
+        number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            raise self._refused(OSError(number, os.strerror(number)))
 
     async def close(self) -> None:
         """Close the socket."""
