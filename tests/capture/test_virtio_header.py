@@ -5,9 +5,13 @@ import struct
 import numpy as np
 import pytest
 from frames_in_memory import frames_of
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
 
 from netmote.capture.frames import LINKTYPE_ETHERNET, Frames
-from netmote.capture.virtio_header import is_told_of_all, with_segments
+from netmote.capture.headers import decode
+from netmote.capture.virtio_header import is_told_of_all, with_estimated_segments, with_segments
 
 
 def frames_behind(headers: list[tuple[int, int]]) -> Frames:
@@ -49,6 +53,22 @@ def test_frames_that_are_one_packet_each_have_no_columns() -> None:
     """Nearly always nothing is joined; then nothing is carried."""
     assert with_segments(frames_behind([(0, 0)] * 5)).segment_size is None
     assert with_segments(frames_of([]).at(np.zeros(0, "i8"))).segment_size is None
+
+
+def test_what_is_longer_than_the_interface_allows_is_guessed() -> None:
+    """As many whole IP packets of the greatest length; full ones, tagged or not, are no group, and then the interface is not asked."""
+    head = Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=1, dport=2, options=[("Timestamp", (1, 2))])
+    frames = frames_of([bytes(head / Raw(bytes(payload))) for payload in (1448, 2 * 1448, 1448 + 50, 1448)])
+    packets = decode(with_estimated_segments(frames, lambda: 1500), "x")
+    assert packets.ip_total_length.tolist() == [1500] * 4
+    assert packets.coalesced.position.tolist() == [1, 2]
+    assert packets.coalesced.extra_packets.tolist() == [1, 1]
+    assert packets.coalesced.extra_octets.tolist() == [1500, 102]
+    assert packets.coalesced.smallest.tolist() == [1500, 102]
+    full = frames.at(np.array([0, 3]))
+    assert with_estimated_segments(full, lambda: pytest.fail("asked")) is full
+    datagram = frames_of([bytes(Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=1, dport=2) / Raw(bytes(4000)))])
+    assert len(decode(with_estimated_segments(datagram, lambda: 1500), "x").coalesced) == 0
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from netmote.capture.frames import Frames, rows_at
 from netmote.capture.internet import Columns
-from netmote.capture.packets import PROTOCOL_TCP, CoalescedColumns
+from netmote.capture.packets import PROTOCOL_TCP, PROTOCOL_UDP, CoalescedColumns
 
 _UDP_HEADER = 8
 _JUMBO_HEADER = (
@@ -26,11 +26,13 @@ def take_apart(frames: Frames, network: NDArray[np.int64], columns: Columns) -> 
     if frames.segment_size is None or frames.segment_protocol is None:
         return CoalescedColumns()
     row = np.flatnonzero(frames.segment_size)
-    row = row[columns.flow_class[row] & np.uint64(0xFF) == frames.segment_protocol[row]]
+    is_guess = frames.segment_protocol[row] == 0
+    protocol = np.where(is_guess, PROTOCOL_TCP, frames.segment_protocol[row])
+    row = row[columns.flow_class[row] & np.uint64(0xFF) == protocol]
     row = row[~columns.is_fragment[row]]
     header = columns.transport[row] - network[row]
     data_offset = rows_at(frames.buffer, columns.transport[row] + 12, 1).reshape(-1) >> 4
-    is_tcp = frames.segment_protocol[row] == PROTOCOL_TCP
+    is_tcp = frames.segment_protocol[row] != PROTOCOL_UDP
     header += np.where(is_tcp, data_offset.astype("i8") << 2, _UDP_HEADER)
     is_there = columns.transport[row] + np.where(is_tcp, 13, 0) <= frames.offset[row] + frames.captured[row]
     payload = columns.ip_total_length[row].astype("i8") - header
@@ -38,7 +40,8 @@ def take_apart(frames: Frames, network: NDArray[np.int64], columns: Columns) -> 
     has_option = is_jumbo & (rows_at(frames.buffer, network[row] + 6, 1).reshape(-1) == 0)
     header -= _JUMBO_HEADER * has_option
     size = frames.segment_size[row].astype("i8")
-    has_several = is_there & (payload > size)
+    size -= np.where(frames.segment_protocol[row] == 0, header, 0)
+    has_several = is_there & (payload > size) & (size > 0)
     row, header, payload, size = row[has_several], header[has_several], payload[has_several], size[has_several]
     count = -(-payload // size)
     full, last = header + size, header + payload - (count - 1) * size

@@ -37,7 +37,8 @@ class Frames:
     tag_protocol: NDArray[np.uint16] | None = None  # (n,) its TPID
     # A frame that stands for several on the wire (GRO, GSO): `wire_length` counts the headers once. Both or none.
     segment_size: NDArray[np.uint16] | None = None  # (n,) payload octets of each, the last may have fewer; 0: one packet
-    segment_protocol: NDArray[np.uint8] | None = None  # (n,) whose payload is cut: 6 TCP, 17 UDP; 0 as above
+    # (n,) whose payload is cut: 6 TCP, 17 UDP. 0 beside a size: a guess, TCP's, and the size is that of a whole IP packet.
+    segment_protocol: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.offset)

@@ -32,13 +32,13 @@ from netmote.capture.ring_v2 import FrameRing
 from netmote.capture.ring_v3 import BlockRing
 from netmote.capture.snap_filter import attach, behind_filter, snap_program
 from netmote.capture.tunnels import Tunnel
-from netmote.capture.virtio_header import with_segments
+from netmote.capture.virtio_header import with_estimated_segments, with_segments
 from netmote.errors import Unavailable
 
 _ADD_MEMBERSHIP, _IGNORE_OUTGOING = 1, 23
 _MR_PROMISC = 1
 _ETH_P_ALL = 3
-_SIOCGIFINDEX, _SIOCGIFHWADDR = 0x8933, 0x8927
+_SIOCGIFINDEX, _SIOCGIFHWADDR, _SIOCGIFMTU = 0x8933, 0x8927, 0x8921
 _ARPHRD_LOOPBACK = 772
 # ARPHRD_ of linux/if_arp.h: Ethernet and loopback have an Ethernet header; these have none: PPP, IPIP, SIT, GRE, none (tun).
 _LINK_TYPES = {
@@ -240,6 +240,8 @@ class Ring:
         )
         if layout.has_vnet_header:
             frames = with_segments(frames)
+        else:
+            frames = with_estimated_segments(frames, lambda: int(struct.unpack_from("i", self._ask(_SIOCGIFMTU), 16)[0]))
         status = record["status"]
         is_tagged = (status & _STATUS_VLAN_VALID) != 0
         if is_tagged.any():

@@ -1,6 +1,5 @@
 """The seam between a ring's public face and the two ways the kernel lays packets out in shared memory (linux/if_packet.h)."""
 
-import platform
 import socket
 import struct
 from typing import Any, Protocol
@@ -23,7 +22,7 @@ class RingLayout(Protocol):
     """Records of packets in memory shared with the kernel. One thread; `take`, look, `give_back`, in this order.
 
     Constructed with a packet socket that is not bound yet and the wanted size in bytes, or (`is_adopted`) with one on which another
-    reader had such a ring of this size; raises OSError where the kernel refuses.
+    reader had such a ring of this size; `release` is the kernel's (`uname -r`). Raises OSError where the kernel refuses.
     """
 
     version: str
@@ -66,10 +65,10 @@ class RingLayout(Protocol):
         ...
 
 
-def set_up(packet_socket: socket.socket, *, version: int, request: bytes) -> None:
-    """Choose the version, where frames begin, and allocate the ring."""
+def set_up(packet_socket: socket.socket, *, version: int, request: bytes, release: str) -> None:
+    """Choose the version, where frames begin, and allocate the ring; `release` is the kernel's."""
     packet_socket.setsockopt(SOL_PACKET, VERSION, version)
-    if is_told_of_all(platform.release()):
+    if is_told_of_all(release):
         packet_socket.setsockopt(SOL_PACKET, _VNET_HDR, 1)
     # Frames begin behind 82 bytes of TPACKET_V3, this header, and what is reserved. At 92, all of 61 to 68 kept bytes make records
     # of 160 bytes.

@@ -5,6 +5,7 @@ No chain at all, whatever the traffic; but long and short packets take the same 
 
 import contextlib
 import mmap
+import platform
 import socket
 import struct
 import time
@@ -41,7 +42,9 @@ class FrameRing:
         ]
     )
 
-    def __init__(self, packet_socket: socket.socket, ring_size: int, *, is_adopted: bool = False) -> None:
+    def __init__(
+        self, packet_socket: socket.socket, ring_size: int, *, is_adopted: bool = False, release: str = platform.release()
+    ) -> None:
         self.freezes = 0
         self.records_walked = 0
         self._socket = packet_socket
@@ -51,7 +54,12 @@ class FrameRing:
         self._head = self._taken = 0
         self._is_lost = is_adopted  # where another reader was is not known before a frame is ready
         if not is_adopted:
-            set_up(packet_socket, version=_TPACKET_V2, request=struct.pack("4I", _BLOCK, blocks, _FRAME, self._frames))
+            set_up(
+                packet_socket,
+                version=_TPACKET_V2,
+                request=struct.pack("4I", _BLOCK, blocks, _FRAME, self._frames),
+                release=release,
+            )
         self.has_vnet_header = has_vnet_header(packet_socket)
         self._memory = mmap.mmap(packet_socket.fileno(), self.ring_bytes, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
         self._buffer: NDArray[np.uint8] | None = np.frombuffer(self._memory, "u1")

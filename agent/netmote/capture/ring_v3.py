@@ -7,6 +7,7 @@
 
 import contextlib
 import mmap
+import platform
 import socket
 import struct
 import time
@@ -48,7 +49,9 @@ class BlockRing:
         ]
     )
 
-    def __init__(self, packet_socket: socket.socket, ring_size: int, *, is_adopted: bool = False) -> None:
+    def __init__(
+        self, packet_socket: socket.socket, ring_size: int, *, is_adopted: bool = False, release: str = platform.release()
+    ) -> None:
         self.freezes = 0
         self.records_walked = 0
         self._socket = packet_socket
@@ -58,7 +61,7 @@ class BlockRing:
         self.ring_bytes = self._block * self._blocks
         if not is_adopted:
             request = struct.pack("7I", self._block, self._blocks, _FRAME, self.ring_bytes // _FRAME, _RETIRE_MS, 0, 0)
-            set_up(packet_socket, version=_TPACKET_V3, request=request)
+            set_up(packet_socket, version=_TPACKET_V3, request=request, release=release)
         self.has_vnet_header = has_vnet_header(packet_socket)
         self._memory = mmap.mmap(packet_socket.fileno(), self.ring_bytes, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
         self._buffer: NDArray[np.uint8] | None = np.frombuffer(self._memory, "u1")

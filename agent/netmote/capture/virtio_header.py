@@ -1,6 +1,10 @@
-"""What the kernel says of a frame that stands for several: struct virtio_net_hdr before it in the ring (linux/virtio_net.h)."""
+"""What the kernel says of a frame that stands for several: struct virtio_net_hdr before it in the ring (linux/virtio_net.h).
+
+Where it says nothing, what is longer than any packet of the interface can be is taken for segments of the greatest length.
+"""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +14,8 @@ from netmote.capture.packets import PROTOCOL_TCP, PROTOCOL_UDP
 
 VIRTIO_HEADER_BYTES = 10
 _SINCE = (6, 2)
+_LINK_HEADERS = 22  # Ethernet and two VLAN tags
+_SMALLEST_MTU = 1500  # up to it nothing is guessed, nor the interface asked
 _GSO_TYPE, _GSO_SIZE = 1, 4  # offsets; the size is in the machine's own byte order (packet(7), PACKET_VNET_HDR)
 _ECN = 0x80  # VIRTIO_NET_HDR_GSO_ECN: the first segment alone carries CWR
 # VIRTIO_NET_HDR_GSO_TCPV4, TCPV6, UDP_L4; 3 is the UDP fragmentation of old kernels: one datagram, whose fragments have no segments.
@@ -28,6 +34,18 @@ def with_segments(frames: Frames) -> Frames:
     several = np.flatnonzero(protocol)
     size[several] = rows_at(frames.buffer, begin[several] + _GSO_SIZE, 2).view("u2").reshape(-1)
     return replace(frames, segment_size=size, segment_protocol=protocol * (size != 0))
+
+
+def with_estimated_segments(frames: Frames, mtu: Callable[[], int]) -> Frames:
+    """The frames with a guess for those that are too long for their interface; `mtu` is asked where any might be.
+
+    The size stands for whole IP packets then, and the protocol is left 0: see `Frames`.
+    """
+    if not len(frames) or int(frames.wire_length.max()) <= _SMALLEST_MTU + _LINK_HEADERS:
+        return frames
+    longest = mtu()
+    size = np.where(frames.wire_length > longest + _LINK_HEADERS, min(longest, 0xFFFF), 0).astype("u2")
+    return replace(frames, segment_size=size, segment_protocol=np.zeros(len(frames), "u1")) if size.any() else frames
 
 
 def is_told_of_all(release: str) -> bool:
