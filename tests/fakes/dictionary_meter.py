@@ -157,6 +157,7 @@ class DictionaryMeter:
         if joined_row is not None:
             more = int(joined.extra_packets[joined_row])
             half.packets += more
+            half.gaps.append(0)
             half.octets += int(joined.extra_octets[joined_row])
             half.squares += int(joined.extra_squares[joined_row])
             flow.lengths.append(int(joined.smallest[joined_row]))

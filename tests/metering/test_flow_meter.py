@@ -1,5 +1,6 @@
 """What the meter promises beside equality with the dictionary: panes, ends, directions, a full table, and bounded memory."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -293,9 +294,9 @@ def test_drops_say_where_they_happened() -> None:
     assert (found.accounting.dropped, found.accounting.dropped_by) == (10, {"ring": 4, "interface": 4})
 
 
-def flood(count: int, seed: int, second: float = 0.0) -> PacketColumns:
-    """SYNs, every one of another source: one frame, then its source words replaced."""
-    one = decode_frames([OPEN])
+def flood(count: int, seed: int, second: float = 0.0, frame: bytes = OPEN) -> PacketColumns:
+    """Packets, every one of another source: one frame, then its source words replaced."""
+    one = decode_frames([frame])
     random = np.random.default_rng(seed)
     source = (
         (random.integers(0, 2**32, count, "u8") << np.uint64(32)) | np.uint64(0xFFFF0000) | random.integers(1, 2**16, count, "u8")
@@ -305,9 +306,10 @@ def flood(count: int, seed: int, second: float = 0.0) -> PacketColumns:
     return replace(one, **repeated | {"timestamp_ns": times, "source_word": source})
 
 
+@pytest.mark.parametrize("frame", [OPEN, packet("10.0.0.1", 5, "10.0.0.2", 53, None)])
 @pytest.mark.parametrize("when_full", ["refuse", "evict"])
-def test_a_flood_neither_grows_memory_nor_blinds_flows_that_were_there(when_full: str) -> None:
-    """Half a million forged SYNs against a table of 4,096: established flows are metered on, the rest is counted."""
+def test_a_flood_neither_grows_memory_nor_blinds_flows_that_were_there(when_full: str, frame: bytes) -> None:
+    """Half a million forged SYNs, or datagrams, against a table of 4,096: established flows are metered on, the rest is counted."""
     found = meter(max_flows=4096, when_full=when_full, idle_timeout_ns=30 * SECOND)
     ours = []
     for number in range(100):
@@ -316,7 +318,7 @@ def test_a_flood_neither_grows_memory_nor_blinds_flows_that_were_there(when_full
     found.meter(block(*ours))
     allocated = found.memory_bytes
     for number in range(8):
-        found.meter(flood(65_536, number, 0.1 + number * 0.1))
+        found.meter(flood(65_536, number, 0.1 + number * 0.1, frame))
         account = found.accounting
         assert account.received == account.metered + account.refused
         assert found.memory_bytes <= allocated + 4096 * FLOW_DTYPE.itemsize
@@ -331,6 +333,20 @@ def test_a_flood_neither_grows_memory_nor_blinds_flows_that_were_there(when_full
     evicted = int((batch.slices["flow_end_reason"] == FlowEndReason.LACK_OF_RESOURCES).sum())
     assert evicted == found.flows_evicted == (4096 if when_full == "evict" else 0)
     assert found.memory_bytes == allocated
+
+
+def test_a_flood_leaves_nothing_behind() -> None:
+    """What Python itself has allocated after the tenth block of a flood is what it had after the third."""
+    found = meter(max_flows=4096, when_full="evict")
+    tracemalloc.start()
+    try:
+        held = []
+        for number in range(10):
+            found.meter(flood(16_384, number, 5.0 * number))
+            held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert held[-1] <= held[2] + 64 * 1024
 
 
 @pytest.mark.parametrize("max_flows", [1, 4096, 100_000, 131_073])

@@ -1,5 +1,7 @@
 """The flow meter against a dictionary, packet by packet, over generated traffic that reorders time, collides and overflows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from dictionary_meter import SECOND, DictionaryMeter
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from netmote.capture.packets import CoalescedColumns, DnsColumns, PacketColumns, Undecodable
 from netmote.metering import flow_key
+from netmote.metering.flow_assembly import FlowAssembly
 from netmote.metering.flow_meter import FlowMeter
 from netmote.records.flow import FLOW_DTYPE
 
@@ -173,6 +176,54 @@ def test_flows_that_share_a_hash_are_told_apart(packets) -> None:
     bad._hash._odd = (np.uint64(0),) * 7
     expected = everything(good.meter(packets) + good.flush())
     assert everything(bad.meter(packets) + bad.flush()) == expected
+
+
+class NarrowHash(flow_key.FlowHash):
+    """A hash of four values: some flows of a block share all its bits, others none."""
+
+    def of(self, *key) -> np.ndarray:
+        return super().of(*key) & np.uint64(0x8000_0001_0000_0000)
+
+
+@FULL
+@given(blocks(), st.lists(st.integers(0, 60), max_size=3), st.sampled_from([(4096, "refuse"), (5, "evict"), (4, "refuse")]))
+def test_collisions_of_some_flows_change_nothing(packets, cuts, limits) -> None:
+    """Two flows of equal hash are told apart by their keys in the grouping, in the table, when rows are given back, in any cut."""
+    max_flows, when_full = limits
+    good, bad = (meter_of(max_flows=max_flows, when_full=when_full) for _ in range(2))
+    bad._hash = bad._table._hash = NarrowHash(1)
+    expected = everything(good.meter(packets) + good.flush())
+    batches, rest, position = [], packets, 0
+    for cut in sorted(min(cut, len(packets)) for cut in cuts):
+        part, rest = rest.split(cut - position)
+        position = cut
+        batches += bad.meter(part)
+    assert everything(batches + bad.meter(rest) + bad.flush()) == expected
+
+
+@FULL
+@given(blocks())
+def test_slices_add_up_to_flows(packets) -> None:
+    """Panes of five seconds or one over all time: every field of every assembled record is the same."""
+    forever, within = 10**6 * SECOND, (packets.timestamp_ns - BASE) // 4
+    packets = replace(packets.between(0, len(packets)), timestamp_ns=BASE + within, tcp_control_bits=packets.tcp_control_bits & np.uint8(0xF8))
+    records = []
+    for pane in (5 * SECOND, forever):
+        meter = FlowMeter(
+            source="s",
+            interface="i",
+            max_flows=4096,
+            active_timeout_ns=2 * forever,
+            idle_timeout_ns=2 * forever,
+            when_full="refuse",
+            pane_ns=pane,
+        )
+        assembly = FlowAssembly()
+        ended = [assembly.add(batch.slices) for batch in meter.meter(packets) + meter.flush()]
+        assert len(assembly) == 0
+        records.append(np.concatenate([*ended, np.zeros(0, FLOW_DTYPE)]))
+    cut, whole = (np.sort(each, order="flow_id") for each in records)
+    assert [name for name in FLOW_DTYPE.names or () if cut[name].tobytes() != whole[name].tobytes()] == []
 
 
 def test_the_exact_path_is_really_taken() -> None:

@@ -46,6 +46,7 @@ def add_packets(
         np.add.at(rows["packets"], half, packets.coalesced.extra_packets)
         np.add.at(rows["octets"], half, packets.coalesced.extra_octets)
         np.add.at(rows["squares"], half, packets.coalesced.extra_squares)
+        rows["gap_minimum"][half] = 0  # segments of one time
     earliest = _add_times(rows, packets.timestamp_ns, grouping)
     np.minimum(flows["first"], grouping.over_halves(np.minimum, earliest), out=flows["first"])
     of_half = _or_bits(block.tcp_control_bits, grouping)

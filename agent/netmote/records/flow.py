@@ -4,8 +4,8 @@ The Metering Process (RFC 7011 section 2) cuts every flow at each pane border, s
 A slice has a `flow_id`; the slices of one flow add up to its Flow Record. `flow_end_reason` is 0 while the flow goes on.
 A slice with no packets carries only the end of a flow (idle timeout after its last slice had left).
 
-Counts are of packets on the wire: one captured packet that stands for several (GRO, GSO) weighs as its segments; only its time is
-one, so it adds no gaps between them. Gaps are those inside one flow and direction, also across panes: a whole flow has one fewer than packets.
+Counts are of packets on the wire: one captured packet that stands for several (GRO, GSO) weighs as its segments, whose time is
+one: the gaps between them are zero. Gaps are those inside one flow and direction, also across panes: a whole flow has one fewer than packets.
 """
 
 from dataclasses import dataclass

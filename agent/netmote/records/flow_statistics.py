@@ -24,7 +24,7 @@ def packet_size_moments(flows: NDArray[np.void], side: Side) -> tuple[NDArray[np
 def interarrival_moments(flows: NDArray[np.void], side: Side) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean (microseconds) and population variance (microseconds squared) of the gaps of one direction; NaN without gaps.
 
-    A flow has one gap fewer than packets; the packets that were one in the capture (GRO) are no time apart. The sum of squares is kept
+    A flow has one gap fewer than packets; packets that were one in the capture (GRO) are no time apart. The sum of squares is kept
     modulo 2^64, which gaps of an hour reach: no timeout of a sensor is that long.
     """
     packets = flows[f"{side}_packets"].astype("f8")
