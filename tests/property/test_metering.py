@@ -206,7 +206,9 @@ def test_collisions_of_some_flows_change_nothing(packets, cuts, limits) -> None:
 def test_slices_add_up_to_flows(packets) -> None:
     """Panes of five seconds or one over all time: every field of every assembled record is the same."""
     forever, within = 10**6 * SECOND, (packets.timestamp_ns - BASE) // 4
-    packets = replace(packets.between(0, len(packets)), timestamp_ns=BASE + within, tcp_control_bits=packets.tcp_control_bits & np.uint8(0xF8))
+    packets = replace(
+        packets.between(0, len(packets)), timestamp_ns=BASE + within, tcp_control_bits=packets.tcp_control_bits & np.uint8(0xF8)
+    )
     records = []
     for pane in (5 * SECOND, forever):
         meter = FlowMeter(
