@@ -4,9 +4,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from scapy.contrib.mpls import MPLS
 from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, PadN
 from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
+from scapy.layers.ppp import PPP, PPPoE
 from scapy.packet import Packet, Raw
 
 from netmote.capture.fanout import FanoutGroup
@@ -44,6 +46,12 @@ def both_ways(number: int) -> list[Packet]:
         Dot1Q(vlan=100) / IP(src=there, dst=here) / TCP(sport=81, dport=port, flags="SA"),
         Dot1AD(vlan=7) / Dot1Q(vlan=8) / IP(src=here, dst=there) / UDP(sport=port, dport=82) / Raw(b"q" * 20),
         Dot1AD(vlan=7) / Dot1Q(vlan=8) / IP(src=there, dst=here) / UDP(sport=82, dport=port) / Raw(b"q" * 20),
+        # Labelled towards one side alone, as before the last router of a path.
+        MPLS(label=16, s=0) / MPLS(label=17, s=1) / IP(src=here, dst=there) / TCP(sport=port, dport=84, flags="S"),
+        IP(src=there, dst=here) / TCP(sport=84, dport=port, flags="SA"),
+        MPLS(label=18, s=1) / IPv6(src=six, dst=far) / TCP(sport=port, dport=85, flags="S"),
+        Dot1Q(vlan=100) / PPPoE(sessionid=number) / PPP() / IP(src=here, dst=there) / UDP(sport=port, dport=86) / Raw(b"p" * 20),
+        PPPoE(sessionid=number) / PPP() / IPv6(src=six, dst=far) / UDP(sport=port, dport=87) / Raw(b"p" * 20),
         Dot1AD(vlan=7) / Dot1Q(vlan=8) / IPv6(src=six, dst=far) / UDP(sport=port, dport=83) / Raw(b"q" * 20),
         Dot1AD(vlan=7) / Dot1Q(vlan=8) / IPv6(src=far, dst=six) / UDP(sport=83, dport=port) / Raw(b"q" * 20),
     ]
@@ -110,6 +118,7 @@ def test_shares_add_up_to_the_whole_and_no_flow_is_split(wire, workers: int) -> 
             ring.close()
     assert counts[0] == len(sent) == sum(counts[1:])
     assert min(counts[1:]) > len(sent) / workers / 3
+    assert int(found[0]["responder_packets"].sum()) == 7 * 60  # seven conversations of each pair are answered
     assert sum((untimed(each) for each in found[1:]), Counter()) == untimed(found[0])
 
 
