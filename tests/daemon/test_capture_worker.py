@@ -1,5 +1,6 @@
 """The process of a capture worker, by itself: what it weighs, and when it ends. What it sends is tested with the daemon's side."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -55,5 +56,9 @@ def test_it_ends_when_nobody_listens(link: Link, flag: str) -> None:
             counts += [
                 decode_progress(payload).received for kind, payload in reader.feed(ours.recv(4096)) if kind is Kind.PROGRESS
             ]
+        for number in (signal.SIGTERM, signal.SIGINT):  # meant for the daemon
+            process.send_signal(number)
+        time.sleep(0.3)
+        assert process.poll() is None
         ours.close()
         assert process.wait(10) == 0

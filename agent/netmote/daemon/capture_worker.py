@@ -134,8 +134,9 @@ class CaptureWorker:
 
 def main() -> None:
     """The process."""
-    # A key pressed at the terminal goes to the daemon alone, which ends its workers in order.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Who ends the service (systemd tells every process of it) or presses a key means the daemon, which ends its workers in order.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     # The daemon is gone: nobody is left to tell.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         CaptureWorker(WorkerSettings(**json.loads(sys.argv[1])), clock=SystemClock()).run()

@@ -94,6 +94,7 @@ class CaptureWorkers:
         self._capture, self._metering = capture, metering
         self._on_death, self._on_tee_failure, self._tee_name = on_death, on_tee_failure, tee_name
         self._merge = PaneMerge(capture.workers)
+        self._drained: list[FlowBatch] = []  # not handed on yet
         self._drops = DropCounters(interface)
         self._looked_at = clock.monotonic()
         self._selector = selectors.DefaultSelector()
@@ -129,11 +130,11 @@ class CaptureWorkers:
                 self._start(worker)
             elif worker.process is not None and now - worker.heard_at > HUNG_SECONDS:
                 self._bury(worker, f"it said nothing for {HUNG_SECONDS:.0f} s")
-        batches = self._receive(_WAIT_SECONDS)
+        self._receive(_WAIT_SECONDS)
         if now - self._looked_at >= _LOOK_SECONDS:
             self._looked_at = now
             self._merge.lose(self._drops.take())
-        return batches + self._merge.ready(self._clock.monotonic())
+        return self._take_drained() + self._merge.ready(self._clock.monotonic())
 
     def follow(self, emit: Callable[[FlowBatch], None], stop: threading.Event, each_step: Callable[[], None]) -> None:
         """Hand panes on until `stop`, then end the workers and hand on their last. Raises InterfaceGone, after that too."""
@@ -153,15 +154,14 @@ class CaptureWorkers:
                 with contextlib.suppress(OSError):
                     worker.channel.shutdown(socket.SHUT_WR)
         deadline = self._clock.monotonic() + STOP_SECONDS
-        batches: list[FlowBatch] = []
         while any(worker.channel is not None for worker in self._workers) and self._clock.monotonic() < deadline:
             with contextlib.suppress(InterfaceGone):  # it is over anyway
-                batches += self._receive(_WAIT_SECONDS, is_ending=True)
+                self._receive(_WAIT_SECONDS, is_ending=True)
         for worker in self._workers:
             if worker.process is not None:
                 self._bury(worker, "it did not end in time", is_told=False)
         self._merge.lose(self._drops.take())
-        batches += self._merge.drain()
+        batches = self._take_drained() + self._merge.drain()
         if self._merge.untold:
             log.warning("%d packets were lost after the last pane", self._merge.untold, extra={"component": self._source})
         return batches
@@ -244,8 +244,7 @@ class CaptureWorkers:
             directory.mkdir(parents=True, exist_ok=True)
         return str(Path(directory).resolve() / f"{self._tee_name}-{worker.number}-{worker.life}.pcapng")
 
-    def _receive(self, seconds: float, *, is_ending: bool = False) -> list[FlowBatch]:
-        batches: list[FlowBatch] = []
+    def _receive(self, seconds: float, *, is_ending: bool = False) -> None:
         for key, _ in self._selector.select(seconds):
             worker: _Worker = key.data
             assert worker.channel is not None
@@ -254,7 +253,7 @@ class CaptureWorkers:
                 data = worker.channel.recv(_RECEIVED_BYTES)
                 worker.heard_at = self._clock.monotonic()
                 for kind, payload in worker.reader.feed(data):
-                    batches += self._take(worker, kind, payload)
+                    self._take(worker, kind, payload)
             except BlockingIOError:
                 continue
             except (BrokenChannelError, ConnectionError) as error:
@@ -262,22 +261,25 @@ class CaptureWorkers:
                 continue
             if not data:
                 self._bury(worker, "", is_told=not is_ending)
-        return batches
 
-    def _take(self, worker: _Worker, kind: Kind, payload: bytes) -> list[FlowBatch]:
+    def _take_drained(self) -> list[FlowBatch]:
+        drained, self._drained = self._drained, []
+        return drained
+
+    def _take(self, worker: _Worker, kind: Kind, payload: bytes) -> None:
         if kind is Kind.PANE:
             batch = decode_pane(payload, source=self._source, interface=self._interface)
             self._merge.add(worker.number, worker.life, batch, self._clock.monotonic())
         elif kind is Kind.PROGRESS:
             before, worker.progress = worker.progress, decode_progress(payload)
             if before is not None and worker.progress.clock_set_back > before.clock_set_back:
-                return self._merge.drain()
+                # Time begins anew: what was open before ends.
+                self._drained += self._merge.drain()
             self._merge.advance(worker.number, worker.progress.watermark_ns)
         elif kind is Kind.NOTE:
             self._on_tee_failure(payload.decode(errors="replace"))
         else:
             raise InterfaceGone(payload.decode(errors="replace"))
-        return []
 
     def _bury(self, worker: _Worker, reason: str, *, is_told: bool = True) -> None:
         """End a process that died, or is to; what it had not sent yet is lost."""
