@@ -13,6 +13,7 @@ from zeek_conn import TCP, UDP, Connection, Endpoint, Key, flags_of, last_of_zee
 
 from netmote.capture.packets import PacketColumns
 from netmote.capture.pcap_file import CaptureFile
+from netmote.capture.tunnels import Tunnel
 from netmote.metering.flow_assembly import FlowAssembly
 from netmote.metering.flow_meter import FlowMeter
 from netmote.records.flow import FlowBatch, address_text
@@ -38,12 +39,12 @@ def meter(*, idle_seconds: int) -> FlowMeter:
 class MeteredTrace:
     """What we make of a trace: connections as Zeek would write them down, and each packet's place for the check of times."""
 
-    def __init__(self, trace: Path) -> None:
+    def __init__(self, trace: Path, *, tunnels: tuple[Tunnel, ...] = ()) -> None:
         self.sights: dict[Key, list[Sight]] = defaultdict(list)
         self.metered = 0
         self._meters: dict[tuple[str, bool], tuple[FlowMeter, FlowAssembly]] = {}
         records: list[NDArray[np.void]] = []
-        with CaptureFile(trace) as blocks:
+        with CaptureFile(trace, tunnels=tunnels) as blocks:
             for packets in blocks:
                 self._see(packets)
                 for is_tcp, idle in IDLE_SECONDS.items():
