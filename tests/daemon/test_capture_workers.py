@@ -1,8 +1,10 @@
 """Several processes capture one interface: together they say what one would; one that dies is replaced, and the loss is told."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from daemon_legs import Legs, until
+from daemon_legs import Legs, NoDelay, until
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
@@ -20,6 +22,7 @@ from veth_link import Link
 from netmote.capture.config import CaptureConfig
 from netmote.capture.pcap_file import read_capture
 from netmote.clock import SystemClock
+from netmote.daemon.capture_workers import CaptureWorkers
 from netmote.daemon.captures import Captures
 from netmote.daemon.observation import Observation
 from netmote.metering.config import MeteringConfig
@@ -198,6 +201,44 @@ async def test_one_that_is_stopped_holds_nobody_back(legs: Legs, link: Link) -> 
         task.cancel()
     assert seen.lost("worker") == 0
     assert seen.facts("capture_worker_restarted") == []
+
+
+def test_one_that_hangs_is_replaced(link: Link) -> None:
+    """One that neither dies nor says anything is ended, and another goes on with its ring: nothing that waited there is lost."""
+    link.create()
+    deaths: list[tuple[int, str]] = []
+    workers = CaptureWorkers(
+        "wire0",
+        config(2),
+        SMALL,
+        source="capture:wire0",
+        clock=SystemClock(),
+        random=NoDelay(),
+        on_death=lambda number, how: deaths.append((number, how)),
+        on_tee_failure=deaths.append,
+        hung_seconds=3.0,
+    )
+    frames, panes = traffic(20), []
+
+    def step_until(condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < deadline
+            panes.extend(workers.step())
+
+    with contextlib.closing(workers):
+        step_until(lambda: len(workers.processes) == 2)
+        hung, other = workers.processes
+        os.kill(hung, signal.SIGSTOP)
+        link.send_frames(frames)
+        step_until(lambda: deaths)
+        step_until(lambda: len(workers.processes) == 2 and workers.flows_held == 40)
+        assert workers.processes[1] == other
+        panes += workers.end()
+    assert deaths == [(0, "it said nothing for 3 s")]
+    assert sum(batch.loss.received for batch in panes) == len(frames)
+    assert sum(batch.loss.dropped for batch in panes) == 0
+    assert not any(psutil.pid_exists(pid) for pid in (hung, other))
 
 
 async def test_the_interface_vanishes_and_returns(legs: Legs, link: Link) -> None:

@@ -88,9 +88,11 @@ class CaptureWorkers:
         on_death: Callable[[int, str], None],
         on_tee_failure: Callable[[str], None],
         tee_name: str = "",
+        hung_seconds: float = HUNG_SECONDS,
     ) -> None:
         """`on_death` is told the number of a worker that died, and how; `tee_name` begins the names of their copies in `tee_dir`."""
         self._interface, self._source, self._clock = interface, source, clock
+        self._hung_seconds = hung_seconds
         self._capture, self._metering = capture, metering
         self._on_death, self._on_tee_failure, self._tee_name = on_death, on_tee_failure, tee_name
         self._merge = PaneMerge(capture.workers)
@@ -128,8 +130,8 @@ class CaptureWorkers:
         for worker in self._workers:
             if worker.process is None and now >= worker.due_at:
                 self._start(worker)
-            elif worker.process is not None and now - worker.heard_at > HUNG_SECONDS:
-                self._bury(worker, f"it said nothing for {HUNG_SECONDS:.0f} s")
+            elif worker.process is not None and now - worker.heard_at > self._hung_seconds:
+                self._bury(worker, f"it said nothing for {self._hung_seconds:g} s")
         self._receive(_WAIT_SECONDS)
         if now - self._looked_at >= _LOOK_SECONDS:
             self._looked_at = now
