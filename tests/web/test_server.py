@@ -15,7 +15,7 @@ from sink_alerts import committed_alert
 
 from netmote.telemetry.health import Level
 from netmote.telemetry.metrics import Metrics
-from netmote.telemetry.snapshot import AlertSummary, DeviceStatus, InputStatus, InterfaceStatus, LegStatus, Snapshot
+from netmote.telemetry.snapshot import AlertSummary, DeviceStatus, ExportStatus, InputStatus, InterfaceStatus, LegStatus, Snapshot
 from netmote.web.config import WebConfig
 from netmote.web.server import StatusServer
 
@@ -51,6 +51,20 @@ async def test_status_page_shows_the_essentials(served: Any) -> None:
         "503 fault of the receiver", "36 d 9 h", "windows/late 412", "212 of 247 watched", "93.4 MB",
     ):  # fmt: skip
         assert expected in text, expected
+
+
+async def test_flow_exporters_are_shown(served: Any) -> None:
+    """Each way out for flows: where it stands, what waits, left and was lost, and why; a hostile error is only text."""
+    served.change(
+        exports=(
+            ExportStatus("flows", "ipfix", "retrying", 1_250, 90_400, {"queue_full": 7, "stopped": 5}, HOSTILE),
+            ExportStatus("eve", "eve", "ok", 0, 81_000),
+        )
+    )
+    page = Page(await served.text("/"))
+    for expected in ("flows as ipfix", "1,250", "90,400", "Lost 12", "eve flows as eve", "81,000", HOSTILE):
+        assert " ".join(expected.split()) in page.text, expected
+    assert all("onerror" not in attributes for attributes in page.all("img"))
 
 
 async def test_a_healthy_page_says_so(served: Any) -> None:
