@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 LONGEST_SILENCE_NS = 3_600_000_000_000
 _NOWHERE = np.zeros(0, "i8")
+_NO_IDS = np.zeros(0, "u8")
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
@@ -289,8 +290,9 @@ class FlowMeter:
         """
         flows = self._table.take_flows(row)
         begun = np.flatnonzero((flows["flow_id"] == 0) & (row >= 0))
-        ids = self._next_ids(np.concatenate((first[begun], reopened)))
-        if len(begun):
+        ids = _NO_IDS
+        if len(begun) or len(reopened):
+            ids = self._next_ids(np.concatenate((first[begun], reopened)))
             flows["flow_id"][begun] = ids[: len(begun)]
             flows["start"][begun] = block.packets.timestamp_ns[block.grouping.first_packet[begun]]
         self._add(self._table, flows, block, row)

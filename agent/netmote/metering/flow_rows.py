@@ -67,6 +67,7 @@ COUNTERS: dict[str, tuple[int, tuple[int, ...]]] = {
 }
 RETRANSMISSIONS = 4  # of TCP: the column of the lower endpoint's half; the other half's is the next one
 _COLUMNS = 6
+_LINE = 64
 
 
 class FlowRows:
@@ -78,7 +79,7 @@ class FlowRows:
         self._blank_half["last"], self._blank_half["gap_minimum"] = NEVER, NO_GAP
         self._blank_flow = np.zeros(1, FLOW_ROW)
         self._blank_flow["first"], self._blank_flow["minimum"] = UNSEEN, np.iinfo("u4").max
-        self.keys = np.zeros(capacity, KEY_ROW)
+        self.keys = _zeros(capacity, KEY_ROW)
         self.far = np.zeros((capacity, 2), "u8")  # of IPv6: the higher endpoint's address
         self.flows = np.repeat(self._blank_flow, capacity)
         self.halves = np.repeat(self._blank_half, 2 * capacity)
@@ -197,3 +198,10 @@ class FlowRows:
         self.flow_id[rows], self.start_ns[rows] = 0, last
         for half in (2 * rows, 2 * rows + 1):
             self.halves["last"][half] = NEVER
+
+
+def _zeros(count: int, dtype: np.dtype[np.void]) -> NDArray[np.void]:
+    """Rows that begin where a cache line does: of a row of half a line none is in two."""
+    octets = np.zeros(count * dtype.itemsize + _LINE, "u1")
+    start = -octets.__array_interface__["data"][0] % _LINE
+    return octets[start : start + count * dtype.itemsize].view(dtype)

@@ -14,7 +14,7 @@ from netmote.metering.flow_rows import MOST_LENGTH, NEVER, NO_GAP, FlowRows
 
 _MICROSECOND = np.uint64(1000)
 _LARGEST = np.uint64(0xFFFF_FFFF)
-_LARGEST_SHORTEST_GAP = np.uint64(NO_GAP - 1)
+_LARGEST_SHORTEST_GAP = np.uint32(NO_GAP - 1)
 _BESIDE_LENGTH = np.uint32(8)  # bits below a length in the extremes of a flow
 
 
@@ -134,15 +134,13 @@ def _add_times(rows: NDArray[np.void], timestamp: NDArray[np.int64], grouping: G
     sums = _half_sums(wide, end)
     sums += rows["gap_sum"]
     rows["gap_sum"] = np.minimum(sums, _LARGEST, out=sums)
-    longest = grouping.over_packets(np.maximum, wide)
-    np.minimum(longest, _LARGEST, out=longest)
-    np.maximum(rows["gap_maximum"], longest.astype("u4"), out=rows["gap_maximum"])
-    wide[start[is_new]] = _LARGEST
-    shortest = grouping.over_packets(np.minimum, wide)
+    gap = np.minimum(wide, _LARGEST).astype("u4")
+    np.maximum(rows["gap_maximum"], grouping.over_packets(np.maximum, gap), out=rows["gap_maximum"])
+    gap[start[is_new]] = _LARGEST
+    shortest = grouping.over_packets(np.minimum, gap)
     np.minimum(shortest, _LARGEST_SHORTEST_GAP, out=shortest)
     shortest[is_new & (start == end)] = NO_GAP
-    np.minimum(rows["gap_minimum"], shortest.astype("u4"), out=rows["gap_minimum"])
-    wide[start[is_new]] = 0
+    np.minimum(rows["gap_minimum"], shortest, out=rows["gap_minimum"])
     wide *= wide
     _add(rows["gap_squares"], _half_sums(wide, end))
     rows["last"] = latest
