@@ -27,6 +27,11 @@ Answer = Callable[[bytes], Iterable[bytes]]
 """What comes back to a datagram, in order."""
 
 
+def read_id(datagram: bytes) -> int:
+    """The msgID of one of our messages."""
+    return int.from_bytes(datagram[datagram.index(b"\x02\x01\x03") + 7 :][:4], "big")
+
+
 @dataclass
 class Polled:
     """A device as a poller has it: its channel, and the engine at the other end of the wire."""

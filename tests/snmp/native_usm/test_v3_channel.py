@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from pysnmp.proto.api import v2c
 from usm_engine import COUNTERS, Request, UsmEngine
-from usm_exchange import KEYS, REQUEST, USER, Polled
+from usm_exchange import KEYS, REQUEST, USER, Polled, read_id
 from usm_matrix import AUTH_ONLY, MATRIX, MISCONFIGURED, NOBODY, Misconfigured, Outcome, Row
 
 from netmote.errors import NetmoteError
@@ -201,10 +201,6 @@ def forged(polled: Polled, kind: str, *, engine_id: bytes | None = None, boots: 
     v2c.apiPDU.set_varbinds(pdu, [(COUNTERS[kind], v2c.Counter32(1))])
     request = Request(sent, 0, liar.engine_id, 0, 0, USER.security_name)
     return liar.message(request, pdu, flags=0, boots=boots, time=time)
-
-
-def read_id(datagram: bytes) -> int:
-    return int.from_bytes(datagram[datagram.index(b"\x02\x01\x03") + 7 :][:4], "big")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in COUNTERS if kind != "unknownEngineIDs"])
