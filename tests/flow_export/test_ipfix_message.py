@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import struct
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,9 @@ from flow_collectors import header_of, set_ids
 from hypothesis import given
 from hypothesis import strategies as st
 from manual_clock import ManualClock
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
-from scapy.packet import Raw
+from scapy.packet import Packet, Raw
 from scapy.utils import wrpcap
 
 from netmote.flow_export.exporting_process import ExportingProcess
@@ -51,14 +52,19 @@ def exporter(transport: Kept, clock: ManualClock, tally: ExportTally, **settings
     return IpfixExporter(config, clock=clock, tally=tally, metering={"eth0": MeteringTotals(3, 4)}, transport=transport)
 
 
-def dissected(messages: list[bytes], tmp_path: Path, *options: str) -> list[list[str]]:
-    """What tshark prints of these messages in UDP, after a look for anything malformed."""
+def in_udp(messages: list[bytes]) -> list[Packet]:
+    link = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+    return [link / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=50_000, dport=4739) / Raw(each) for each in messages]
+
+
+def dissected(
+    frames: list[Packet], tmp_path: Path, *options: str, decode: Sequence[str] = ("-d", "udp.port==4739,cflow")
+) -> list[list[str]]:
+    """What tshark prints of these frames, after a look for anything malformed."""
     if shutil.which("tshark") is None:
         pytest.skip("tshark is not installed")
-    link = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
-    frames = [link / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=50_000, dport=4739) / Raw(each) for each in messages]
     wrpcap(str(tmp_path / "messages.pcap"), frames)
-    command = ["tshark", "-n", "-r", str(tmp_path / "messages.pcap"), "-d", "udp.port==4739,cflow"]
+    command = ["tshark", "-n", "-r", str(tmp_path / "messages.pcap"), *decode]
     bad = subprocess.run(
         [*command, "-Y", '_ws.malformed || _ws.expert.severity >= "Warning"'],
         check=True,
@@ -83,13 +89,33 @@ async def test_tshark_dissects_all_without_complaint(tmp_path: Path, form: str) 
     work = ExportingProcess(exporter(transport, ManualClock(), tally, records=form), queue_limit=1000, tally=tally)
     work.put(chunks_of("eth0", records))
     await work.drain(1.0)
-    rows = dissected(transport.messages, tmp_path, *fields("packets", "octets", "od_id", "sequence"))
+    rows = dissected(in_udp(transport.messages), tmp_path, *fields("packets", "octets", "od_id", "sequence"))
     packets = sum(int(value) for row in rows for value in row[0].split(",") if value)
     octets = sum(int(value) for row in rows for value in row[1].split(",") if value)
     assert packets == int((records["initiator_packets"] + records["responder_packets"]).sum())
     assert octets == int((records["initiator_octets"] + records["responder_octets"]).sum())
     assert {row[2].split(",")[0] for row in rows} == {str(observation_domain("eth0"))}
     assert [int(row[3]) for row in rows] == [header_of(message)[1] for message in transport.messages]
+
+
+async def test_tshark_finds_the_messages_in_a_tcp_stream(tmp_path: Path) -> None:
+    """Cut anywhere, as TCP does: the stream's messages are found again by their lengths, all of them, and nothing is malformed."""
+    records = many_flows(300)
+    transport, tally = Kept(repeats_templates=False), ExportTally()
+    work = ExportingProcess(exporter(transport, ManualClock(), tally), queue_limit=1000, tally=tally)
+    work.put(chunks_of("eth0", records))
+    await work.drain(1.0)
+    stream = b"".join(transport.messages)
+    link = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP(src="192.0.2.1", dst="192.0.2.2")
+    ports = {"sport": 50_000, "dport": 4739}
+    frames = [link / TCP(**ports, flags="S", seq=999)]
+    frames += [link / TCP(**ports, flags="A", seq=1_000 + at) / Raw(stream[at : at + 701]) for at in range(0, len(stream), 701)]
+    command = ["-d", "tcp.port==4739,cflow"]
+    rows = dissected(frames, tmp_path, *fields("packets", "sequence"), decode=command)
+    packets = sum(int(value) for row in rows for value in row[0].split(",") if value)
+    assert packets == int((records["initiator_packets"] + records["responder_packets"]).sum())
+    found = [int(value) for row in rows if len(row) > 1 for value in row[1].split(",") if value]
+    assert found == [header_of(message)[1] for message in transport.messages]
 
 
 async def test_statistics_are_told(tmp_path: Path) -> None:
@@ -106,7 +132,7 @@ async def test_statistics_are_told(tmp_path: Path) -> None:
     clock.advance(30)
     await made.tend()
     assert len(transport.messages) == before + 1
-    told = "\n".join(row[0] for row in dissected(transport.messages, tmp_path, "-V"))
+    told = "\n".join(row[0] for row in dissected(in_udp(transport.messages), tmp_path, "-V"))
     lost = many_flows(3)
     expected = ["200", "3", "4", "3", str(int((lost["initiator_packets"] + lost["responder_packets"]).sum())), "eth0"]
     names = ("FlowsExp", "Ignored Packets", "Dropped Total Packets", "Not Sent Flows", "Not Sent Packets", "IfName")
