@@ -1,7 +1,9 @@
 """Tunnels and encapsulations over a real interface: the kernel's filter keeps what is needed to look inside, live as in a file."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from capture_files import SECOND, enhanced, interface, pcap, section
 from frames_in_memory import decode_frames, frames_of
@@ -15,6 +17,7 @@ from scapy.layers.vxlan import VXLAN
 from scapy.packet import Raw
 
 from netmote.capture.config import CaptureConfig
+from netmote.capture.headers import decode
 from netmote.capture.packet_match import FlowEnds, frames_of_address, frames_of_flows
 from netmote.capture.packets import PacketColumns
 from netmote.capture.pcap_file import read_capture
@@ -102,3 +105,14 @@ def test_the_document_names_them() -> None:
     assert CaptureConfig.model_validate({"tunnels": ["gre", "gtpu"]}).tunnels == ("gre", "gtpu")
     with pytest.raises(ValueError, match="tunnels"):
         CaptureConfig.model_validate({"tunnels": ["l2tp"]})
+
+
+def test_joined_segments_inside_are_taken_apart() -> None:
+    """The kernel says how the payload inside was cut: each segment counts with the inner headers alone."""
+    inner = IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=1000, dport=80) / Raw(b"x" * 2500)
+    frames = frames_of([bytes(LINK / OUTER / UDP(sport=1, dport=4789) / VXLAN(flags=8) / Ether() / inner)])
+    frames = replace(frames, segment_size=np.array([1000], "u2"), segment_protocol=np.array([6], "u1"))
+    opened, closed = decode(frames, "x", tunnels=ALL), decode(frames, "x")
+    assert opened.ip_total_length.tolist() == [1040]
+    assert (opened.coalesced.extra_packets.tolist(), opened.coalesced.extra_octets.tolist()) == ([2], [1040 + 540])
+    assert len(closed.coalesced) == 0

@@ -189,13 +189,17 @@ class Survey:
                 drops[f"{stage}/{reason}"] += count
         drops.update(self._daemon.discards.totals)
         drops.update({f"snmp/{reason}": count for reason, count in self._daemon.collectors.snmp_ignored().items()})
+        for observation in self._daemon.collectors.observations:
+            neighbours = observation.neighbours
+            drops["neighbours/no_room"] += neighbours.addresses_refused
+            drops["neighbours/too_many_in_a_second"] += neighbours.claims_passed_over
         view = self._daemon.analyse.view
         for source, count in view.dropped_records.items():
             drops[f"windows/too_late:{source}"] += count
         for reason, count in view.refusals.items():
             if count:
                 drops[f"windows/{reason}"] += count
-        return dict(sorted(drops.items()))
+        return dict(sorted((+drops).items()))
 
     def _learning(self) -> LearningStatus:
         detectors = self._daemon.analyse.view.detectors
