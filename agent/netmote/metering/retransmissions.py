@@ -83,21 +83,24 @@ class _Streams:
         odd = np.flatnonzero((ahead >= _HALF_CIRCLE) | (ahead < self.length))
         if not len(odd):
             return odd, newest
+        # Up to its first odd packet a stream was in order: from there on it is followed.
         stream = self.stream_of(odd)
-        stream = stream[np.append(True, stream[1:] != stream[:-1])]
-        places = [np.zeros(0, "i8")]
-        bounds = np.append(self.first, len(end))
-        counts = bounds[stream + 1] - bounds[stream]
+        is_first = np.append(True, stream[1:] != stream[:-1])
+        begin, stream = odd[is_first], stream[is_first]
+        stop = np.append(self.first[1:], len(end)).take(stream)
+        before = np.where(begin == self.first.take(stream), expected.take(stream), end.take(begin - 1))
+        counts = stop - begin
         first = np.cumsum(counts) - counts
-        place = np.arange(int(counts.sum())) + np.repeat(bounds[stream] - first, counts)
-        again, ends, is_sure = _unwrapped(
-            self.sequence.take(place), self.length.take(place), first, counts, expected.take(stream)
-        )
+        place = np.arange(int(counts.sum())) + np.repeat(begin - first, counts)
+        again, ends, is_sure = _unwrapped(self.sequence.take(place), self.length.take(place), first, counts, before)
         newest[stream] = ends
-        places.append(place[again & np.repeat(is_sure, counts)])
-        for number in stream[~is_sure].tolist():
-            part = slice(int(bounds[number]), int(bounds[number + 1]))
-            more, newest[number] = _one_by_one(self.sequence[part].tolist(), self.length[part].tolist(), int(expected[number]))
+        if is_sure is None:
+            return place[again], newest
+        places = [place[again & np.repeat(is_sure, counts)]]
+        for number in np.flatnonzero(~is_sure).tolist():
+            part = slice(int(begin[number]), int(stop[number]))
+            more, last = _one_by_one(self.sequence[part].tolist(), self.length[part].tolist(), int(before[number]))
+            newest[stream[number]] = last
             places.append(np.array(more, "i8") + part.start)
         return np.concatenate(places), newest
 
@@ -108,28 +111,33 @@ def _unwrapped(
     first: NDArray[np.int64],
     counts: NDArray[np.int64],
     expected: NDArray[np.uint32],
-) -> tuple[NDArray[np.bool_], NDArray[np.uint32], NDArray[np.bool_]]:
-    """(n,) whether each packet comes again, (streams,) what is expected next, (streams,) whether that is sure."""
+) -> tuple[NDArray[np.bool_], NDArray[np.uint32], NDArray[np.bool_] | None]:
+    """(n,) whether each packet comes again, (streams,) what is expected next, (streams,) whether that is sure, None: of all."""
     base = np.where(expected == 0, sequence.take(first), expected)
     step = np.empty(len(sequence), "u4")
     np.subtract(sequence[1:], sequence[:-1], out=step[1:])
     step[first] = sequence.take(first) - base
     moved = np.cumsum(step.view("i4"), dtype="i8")
-    begin = moved - np.repeat(moved.take(first) - step.view("i4").take(first), counts)  # octets after `base`
-    is_sure = np.abs(begin) <= _FURTHEST
-    begin = np.clip(begin, -_FURTHEST, _FURTHEST)
-    apart = np.repeat(np.arange(len(first)) << _APART, counts)
+    stream = np.repeat(np.arange(len(first)), counts)
+    begin = moved - (moved.take(first) - step.view("i4").take(first)).take(stream)  # octets after `base`
+    is_near = True
+    if max(int(begin.max()), -int(begin.min())) > _FURTHEST:
+        is_near = np.abs(begin) <= _FURTHEST
+        np.clip(begin, -_FURTHEST, _FURTHEST, out=begin)
+    apart = stream << _APART
+    stop = begin + length
     seen = np.empty_like(begin)  # the end of the packet before; at first, `base`
-    seen[1:] = (begin + length + apart)[:-1]
+    np.add(stop[:-1], apart[:-1], out=seen[1:])
     seen[first] = apart.take(first)
-    highest = np.maximum.accumulate(seen) - apart
+    highest = np.maximum.accumulate(seen)
+    highest -= apart
     ahead = begin - highest
-    is_sure &= (ahead >= -_HALF_CIRCLE) & (ahead + length < _HALF_CIRCLE)
-    is_sure &= ((np.repeat(base, counts) + highest) & _WRAP) != 0
+    is_sure = (ahead >= -_HALF_CIRCLE) & (stop - highest < _HALF_CIRCLE) & is_near
+    is_sure &= (base.take(stream) + highest.astype("u4")) != 0
     again = (ahead < 0) & ~((length == 1) & (ahead == -1))
     last = first + counts - 1
-    newest = base + np.maximum(highest.take(last), begin.take(last) + length.take(last))
-    return again, (newest & _WRAP).astype("u4"), np.logical_and.reduceat(is_sure, first)
+    newest = base + np.maximum(highest.take(last), stop.take(last)).astype("u4")
+    return again, newest, None if is_sure.all() else np.logical_and.reduceat(is_sure, first)
 
 
 def _one_by_one(sequences: list[int], lengths: list[int], expected: int) -> tuple[list[int], int]:
