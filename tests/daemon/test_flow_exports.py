@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from daemon_legs import Legs, until
 from exported_flows import assembled, batches
@@ -142,6 +143,20 @@ async def test_panes_that_cannot_be_assembled_in_time_are_counted(legs: Legs) ->
         await until(flow_exports._idle.is_set)
         await flow_exports.stop(deadline=1.0)
     assert legs.discards.totals["flow_export/assembly_queue_full"] == 3 * 600
+
+
+async def test_a_pane_that_cannot_be_assembled_costs_only_itself(legs: Legs) -> None:
+    """A bug in the assembly is counted with the slices it cost; the panes after it leave."""
+    flow_exports = made(legs)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        await apply(flow_exports, group, {"type": "eve"})
+        whole = pane(1, ports=3)
+        broken = FlowBatch(whole.source, whole.start_ns, whole.end_ns, whole.interface, np.zeros(7, [("flow_id", "u8")]))
+        flow_exports.note([broken, whole])
+        await until(flow_exports._idle.is_set)
+        await flow_exports.stop(deadline=1.0)
+    assert len((legs.state_dir / "eve.json").read_text().splitlines()) == 4
+    assert legs.discards.totals == {"flow_export/not_assembled": 7}
 
 
 async def test_flows_without_an_end_leave_at_the_stop(legs: Legs) -> None:

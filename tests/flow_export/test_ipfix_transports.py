@@ -71,6 +71,13 @@ async def test_a_name_that_means_nothing(transport: str) -> None:
         await work.run()
 
 
+async def test_udp_without_a_way_says_so() -> None:
+    """Where the machine has no route to the collector, or may not use it, that is the reason, and it is tried again."""
+    transport = UdpTransport("255.255.255.255", 4739, messages_per_second=10)  # a broadcast, which needs a permission
+    with pytest.raises(Retryable, match=r"255\.255\.255\.255:4739 \(udp\): "):
+        await transport.open()
+
+
 async def test_udp_keeps_its_pace() -> None:
     """Datagrams leave no faster than configured, whatever the burst."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from typing import Any
 
 from netmote.errors import Retryable
 from netmote.flow_export.ipfix.transport import reason_of
@@ -29,20 +30,17 @@ class UdpTransport:
         await self.close()
         try:
             found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=socket.SOCK_DGRAM)
-            family, kind, protocol, _, address = found[0]
-            made = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
         except OSError as error:
             raise Retryable(f"{self._host}: {reason_of(error)}") from error
-        try:
-            if family == socket.AF_INET6:
-                made.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_DONT)
+        refusal = OSError("no address")
+        for family, kind, protocol, _, address in found:
+            try:
+                self._socket = _connected(family, kind, protocol, address)
+            except OSError as error:
+                refusal = error  # no way to this one; perhaps to the next
             else:
-                made.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_DONT)
-            made.connect(address)
-        except OSError as error:
-            made.close()
-            raise self._refused(error) from error
-        self._socket = made
+                return
+        raise self._refused(refusal) from refusal
 
     async def send(self, message: bytes, *, has_templates: bool) -> None:
         """Send one datagram. After templates a moment is left for the refusal that a dead collector's host answers with.
@@ -79,3 +77,17 @@ class UdpTransport:
 
     def _refused(self, error: OSError) -> Retryable:
         return Retryable(f"{self._host}:{self._port} (udp): {reason_of(error)}")
+
+
+def _connected(family: int, kind: int, protocol: int, address: Any) -> socket.socket:
+    made = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+    try:
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_DONT)
+        else:
+            made.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_DONT)
+        made.connect(address)
+    except OSError:
+        made.close()
+        raise
+    return made
