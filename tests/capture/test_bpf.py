@@ -21,12 +21,14 @@ from scapy.packet import Raw
 from netmote.capture.bpf_compiler import INSTRUCTION, FilterError, compile_filter
 from netmote.capture.bpf_machine import run
 from netmote.capture.config import CaptureConfig
+from netmote.capture.fanout import FanoutGroup
 from netmote.capture.frames import LINKTYPE_ETHERNET, LINKTYPE_RAW, Frames
 from netmote.capture.packet_filter import PacketFilter
 from netmote.capture.pcap_file import CaptureFile
 from netmote.capture.pcapng_writer import PcapngWriter
 from netmote.capture.ring import Ring
 from netmote.capture.snap_filter import behind_filter, snap_program
+from netmote.errors import Unavailable
 
 EXPRESSIONS = (
     "tcp",
@@ -260,3 +262,38 @@ def test_live_and_file_agree(wire, version: str, expression: str, tmp_path: Path
     sender.close()
     assert live == file
     assert 0 < len(file) + wanted.rejected + undecoded <= len(SOME)
+
+
+@pytest.mark.root
+def test_rings_that_share_an_interface_filter_alike(wire) -> None:
+    """Each share is of what is wanted; nothing comes before the group is whole."""
+    group = FanoutGroup()
+    with wire.inside_right():
+        rings = [
+            Ring(wire.right, ring_size=2**18, promiscuous=True, fanout=group, packet_filter=PacketFilter("udp port 53"))
+            for _ in range(2)
+        ]
+    for ring in rings:
+        ring.begin()
+    sender = wire.sender()
+    for frame in SOME * 3:
+        sender.send(frame)
+    sender.close()
+    found = []
+    for ring in rings:
+        while (block := ring.read(0.25)) is not None:
+            found += block.source_port.tolist() + block.destination_port.tolist()
+        ring.close()
+    assert found.count(53) == 3 * 3  # not the one behind two tags, of which the kernel takes one off
+    assert len(found) == 2 * 3 * 3
+
+
+@pytest.mark.root
+def test_a_filter_that_does_not_fit_the_link_is_told(wire) -> None:
+    """A tunnel interface has no Ethernet addresses: capture there is refused, with the key."""
+    with wire.inside_right():
+        wire.ip_right("tuntap", "add", "nmtun0", "mode", "tun")
+        wire.ip_right("link", "set", "nmtun0", "up")
+        with pytest.raises(Unavailable, match=r"nmtun0 cannot be captured: capture.filter: "):
+            Ring("nmtun0", ring_size=2**18, promiscuous=False, packet_filter=PacketFilter("ether host 02:00:00:00:00:01"))
+        Ring("nmtun0", ring_size=2**18, promiscuous=False, packet_filter=PacketFilter("tcp port 22")).close()

@@ -1,6 +1,7 @@
 """Recent headers: bounded, reaching back a minute at any rate, whole while they are being overwritten."""
 
 import threading
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -188,3 +189,18 @@ def test_several_followers_are_told_everything() -> None:
     both.write_dropped(START, 3)
     both.close()
     assert len(one.between(*ALWAYS)) == len(two.between(*ALWAYS)) == 1
+
+
+def test_how_packets_were_joined_is_kept() -> None:
+    """Evidence of joined packets counts as the flows it is evidence of; frames that say nothing stand for one."""
+    frames = frames_of([bytes([number + 1]) * length for number, length in enumerate((60, 366, 60, 366))])
+    joined = replace(frames, segment_size=np.array([1448, 0, 0, 1200], "u2"), segment_protocol=np.array([6, 0, 0, 17], "u1"))
+    kept = recent()
+    kept.write(joined)
+    kept.write(replace(frames, timestamp_ns=frames.timestamp_ns + 10 * 10**9))
+    found = kept.between(*ALWAYS).frames
+    assert found.segment_size is not None
+    assert found.segment_protocol is not None
+    assert found.segment_size.tolist() == [1448, 0, 0, 1200, 0, 0, 0, 0]
+    assert found.segment_protocol.tolist() == [6, 0, 0, 17, 0, 0, 0, 0]
+    assert found.at(np.array([3])).segment_size.tolist() == [1200]

@@ -30,6 +30,17 @@ def test_problems_with_lines(tmp_path: Path) -> None:
     assert all(record["file"] == str(document) for record in records)
 
 
+def test_a_filter_that_is_wrong_is_told_with_its_line(tmp_path: Path) -> None:
+    """What libpcap says of it, and what we refuse, before anything is opened."""
+    document = tmp_path / "c.yaml"
+    for expression, reason in (("tcp and and", "syntax error"), ("vlan 7", "outer VLAN tag"), ("host nas", "names of hosts")):
+        document.write_text(f'capture:\n  interfaces: [eth0]\n  filter: "{expression}"\n')
+        result = runner.invoke(app, ["check", str(document)])
+        assert result.exit_code == 78
+        assert f"{document}:3: capture.filter: " in result.output
+        assert reason in result.output
+
+
 def test_problems_of_rules(tmp_path: Path) -> None:
     """A rule file that the document names is checked too, and named in the problem."""
     rules = tmp_path / "mine.yaml"
