@@ -9,7 +9,7 @@ from netmote.config.section import ByteSize, Section
 
 
 class EveConfig(Section):
-    """Flow records as JSON lines, in the shape of Suricata's EVE `flow` events, into a file."""
+    """Flow records as JSON lines, in the shape of Suricata's EVE `flow` events, into a file or a Unix socket."""
 
     type: Literal["eve"]
     """Which exporter this is."""
@@ -18,7 +18,10 @@ class EveConfig(Section):
     """Name in status, metrics and log lines; unique among the exporters."""
 
     path: Path = Path("eve.json")
-    """The file that is written; a relative path lies under the state directory."""
+    """The file that is written, or the socket; a relative path lies under the state directory."""
+
+    filetype: Literal["regular", "unix_stream", "unix_dgram"] = "regular"
+    """regular: a file. unix_stream, unix_dgram: a Unix socket on which somebody listens; words and meaning are Suricata's."""
 
     max_size: ByteSize = Field(default=100_000_000, ge=1_000_000)
     """A file of this size is closed and renamed to `<path>.1`, that one to `<path>.2`, and so on."""
