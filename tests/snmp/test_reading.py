@@ -1,5 +1,8 @@
 """One poll of one device, over an agent in memory."""
 
+import itertools
+from collections.abc import Iterator
+
 import pytest
 from manual_clock import ManualClock
 from snmp_scripted import ScriptedDevice, ScriptedSession
@@ -184,6 +187,28 @@ async def test_states_that_the_mib_does_not_know_are_not_known() -> None:
     bench = Bench()
     bench.device.put_cell("ifOperStatus", 1, mib.INTEGER, 99)
     assert (await bench.read()).ports.if_oper_status.tolist() == [0, 1, 1, 1]
+
+
+async def test_answers_that_overtook_each_other_are_no_restart() -> None:
+    """Of requests in flight together the first may be answered last: half a second back is no other life, ten are."""
+    bench = Bench(ports=40)
+    await bench.read()
+    for seconds, is_other_life in ((0.5, False), (10, True)):
+        bench.pass_time(60)
+        answers = itertools.count(1)
+
+        def overtake(seconds: float = seconds, answers: Iterator[int] = answers) -> None:
+            if next(answers) == 10:
+                _, value = bench.device.objects[1, 3, 6, 1, 2, 1, 1, 3, 0]
+                bench.device.boot(up_time=int.from_bytes(value, "big") - round(seconds * 100))
+
+        bench.device.before_answer = overtake
+        if is_other_life:
+            with pytest.raises(AgentError, match="restarted during the walk"):
+                await bench.read()
+        else:
+            assert (await bench.read()).ports.if_index.tolist() == list(range(1, 41))
+        bench.device.before_answer = lambda: None
 
 
 async def test_a_restart_during_the_walk_is_refused() -> None:

@@ -1,15 +1,16 @@
 """Table walks over an agent in memory that lies as real ones do."""
 
+import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from snmp_scripted import ScriptedDevice, ScriptedSession
 
 from netmote.snmp import mib
 from netmote.snmp.oid import decode_oid, encode_arcs
-from netmote.snmp.session import AccessDenied, AgentError, UnreadableAnswer, Varbind, WalkLooped
-from netmote.snmp.walk import MAX_VARBINDS, Rows, Walk, get_cells, walk_columns
+from netmote.snmp.session import AccessDenied, AgentError, Reply, RequestTimedOut, UnreadableAnswer, Varbind, WalkLooped
+from netmote.snmp.walk import MAX_VARBINDS, REQUESTS_IN_FLIGHT, Rows, Walk, get_cells, walk_columns
 
 COLUMNS = ("ifName", "ifHCInOctets", "ifOperStatus")
 OIDS = [mib.COLUMN[name] for name in COLUMNS]
@@ -196,6 +197,78 @@ async def test_a_known_table_is_not_asked_past_its_end() -> None:
     assert found.cells == whole.cells
     rows = [(varbinds - 1) // 3 for _, varbinds in scripted.requests]
     assert sum(rows) == 20
+
+
+class DistantSession(ScriptedSession):
+    """Answers after a while, and knows how many requests wait at once."""
+
+    def __init__(self, scripted: ScriptedDevice) -> None:
+        super().__init__(scripted)
+        self.waiting = self.most = 0
+
+    async def bulk(self, non_repeaters: Sequence[bytes], columns: Sequence[bytes], max_repetitions: int) -> Reply:
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        try:
+            await asyncio.sleep(0.02)
+            return await super().bulk(non_repeaters, columns, max_repetitions)
+        finally:
+            self.waiting -= 1
+
+
+async def far_walk(session: DistantSession, rows: Rows | None) -> Walk:
+    clock = asyncio.get_running_loop().time
+    return await walk_columns(session, OIDS, monotonic=clock, scalars=[UP_TIME], max_repetitions=2, rows=rows)
+
+
+async def test_known_rows_are_asked_for_side_by_side() -> None:
+    """Several requests in flight, a bounded number of them; the first answer's time is its own, not that of the last."""
+    session = DistantSession(device(ports=40))
+    began = asyncio.get_running_loop().time()
+    whole = await far_walk(session, None)
+    took = asyncio.get_running_loop().time() - began
+    assert session.most == 1
+    began = asyncio.get_running_loop().time()
+    found = await far_walk(session, Rows.of(whole.indexes))
+    assert asyncio.get_running_loop().time() - began < took / 2
+    assert session.most == REQUESTS_IN_FLIGHT
+    assert found.cells == whole.cells
+    assert found.first_at - began < took / 4
+    assert found.last_at > found.first_at
+
+
+async def test_an_error_of_one_request_is_the_error_of_the_walk() -> None:
+    """By itself, in no group, and the others do not run on."""
+    session = DistantSession(device(ports=40))
+    rows = Rows.of((await far_walk(session, None)).indexes)
+    losses = itertools.chain([None, RequestTimedOut("lost")], itertools.repeat(None))
+    session.device.fail = lambda: next(losses)
+    with pytest.raises(RequestTimedOut):
+        await far_walk(session, rows)
+    assert session.waiting == 0
+
+
+async def test_an_agent_that_gives_fewer_rows_than_asked_is_asked_for_as_many() -> None:
+    """Version 1 gives one a request, others what fits their message: learnt at the first answer, and kept."""
+    scripted = device()
+    rows = Rows.of((await walk(scripted)).indexes)
+    scripted.rewrite = lambda varbinds: varbinds[: 1 + len(OIDS)]
+    first = await walk(scripted, rows=rows)
+    scripted.requests.clear()
+    again = await walk(scripted, rows=rows, max_repetitions=first.max_repetitions)
+    assert (first.max_repetitions, len(scripted.requests)) == (1, 20)
+    assert again.cells == first.cells
+    assert again.indexes == rows.indexes
+
+
+async def test_known_rows_of_an_agent_that_says_too_big() -> None:
+    """The walk shrinks its requests as any other does."""
+    scripted = device()
+    whole = await walk(scripted)
+    scripted.too_big_above = 10
+    found = await walk(scripted, rows=Rows.of(whole.indexes))
+    assert found.cells == whole.cells
+    assert found.max_repetitions <= 3
 
 
 def lost_cell(scripted: ScriptedDevice) -> None:
