@@ -56,8 +56,11 @@ def add_packets(
     both = of_half.astype("u2")
     both *= np.uint16(0x0101)  # of the open pane, and since the flow began
     pairs = table.control_bits.view("u2").reshape(-1)
-    both |= pairs.take(half_row)
-    pairs[half_row] = both
+    held = pairs.take(half_row)
+    both |= held
+    more = np.flatnonzero(both != held)  # few: most packets bring no flag their flow has not had
+    if len(more):
+        pairs[half_row.take(more)] = both.take(more)
 
 
 def _add_lengths(flows: NDArray[np.void], length: NDArray[np.uint32], coalesced: CoalescedColumns, grouping: Grouping) -> None:
