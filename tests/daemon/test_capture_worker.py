@@ -43,6 +43,7 @@ def test_it_ends_when_nobody_listens(link: Link, flag: str) -> None:
         begin_ns=0,
         tee="",
         tee_size=10**6,
+        header_bytes=0,
         tunnels=(),
     )
     command = [sys.executable, flag, "-m", "netmote.daemon.capture_worker", settings.to_argument()]

@@ -122,7 +122,7 @@ async def test_two_workers_say_what_one_does(legs: Legs, link: Link) -> None:
     frames = traffic()
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         tasks = [group.create_task(each.run()) for each in (alone, shared)]
-        await until(lambda: alone.has_ring and len(shared.worker_processes) == 2)
+        await until(lambda: alone.has_ring and shared.has_ring)
         pids = shared.worker_processes
         for part in range(4):
             await asyncio.to_thread(link.send_frames, frames[part::4])
@@ -155,7 +155,7 @@ async def test_one_that_is_killed_is_replaced(legs: Legs, link: Link) -> None:
     frames = traffic(100)
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         task = group.create_task(observed.run())
-        await until(lambda: len(observed.worker_processes) == 2)
+        await until(lambda: observed.has_ring)
         await early_in_a_pane()
         await asyncio.to_thread(link.send_frames, frames)
         await until(lambda: observed.flows_held == 200)
@@ -189,7 +189,7 @@ async def test_one_that_is_stopped_holds_nobody_back(legs: Legs, link: Link) -> 
     frames = traffic(100)
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         task = group.create_task(observed.run())
-        await until(lambda: len(observed.worker_processes) == 2)
+        await until(lambda: observed.has_ring)
         await early_in_a_pane()
         await asyncio.to_thread(link.send_frames, frames)
         await until(lambda: observed.flows_held == 200)
@@ -248,7 +248,7 @@ async def test_the_interface_vanishes_and_returns(legs: Legs, link: Link) -> Non
     observed = observation(legs, seen.append, 2)
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         task = group.create_task(observed.run())
-        await until(lambda: len(observed.worker_processes) == 2)
+        await until(lambda: observed.has_ring)
         pids = observed.worker_processes
         await asyncio.to_thread(link.send_frames, traffic(20))
         await asyncio.sleep(0.5)
@@ -258,7 +258,7 @@ async def test_the_interface_vanishes_and_returns(legs: Legs, link: Link) -> Non
         assert observed.worker_processes == []
         await ended(pids)
         link.create()
-        await until(lambda: len(observed.worker_processes) == 2)
+        await until(lambda: observed.has_ring)
         assert seen.facts("capture_interface_gone") == [0.0, 1.0, 0.0]
         await asyncio.to_thread(link.send_frames, traffic(20))
         await asyncio.sleep(0.5)
@@ -276,7 +276,7 @@ async def test_from_one_to_two_and_back(legs: Legs, link: Link, tmp_path: Path) 
         await until(lambda: captures.observations[0].has_ring)
         assert captures.observations[0].worker_processes == []
         await captures.apply(group, config(2, tee_dir=tmp_path / "tee"), SMALL)
-        await until(lambda: len(captures.observations[0].worker_processes) == 2)
+        await until(lambda: captures.observations[0].has_ring)
         pids = captures.observations[0].worker_processes
         await asyncio.to_thread(link.send_frames, traffic(20))
         await asyncio.sleep(0.5)
@@ -302,7 +302,7 @@ async def test_a_copy_that_cannot_be_written_is_a_reason(legs: Legs, link: Link,
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         task = group.create_task(observed.run())
         await until(lambda: legs.reason("tee:wire0") is not None)
-        await until(lambda: len(observed.worker_processes) == 2)
+        await until(lambda: observed.has_ring)
         await asyncio.to_thread(link.send_frames, traffic(4))
         await asyncio.sleep(0.5)
         task.cancel()

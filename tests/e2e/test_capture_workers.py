@@ -23,7 +23,7 @@ def workers(daemon: DaemonProcess) -> list[int]:
 def test_two_workers_of_a_real_daemon(network: Network, daemon: DaemonProcess) -> None:
     """Everything sent is stored or told as lost; the death of a worker is in status and store; none outlives the daemon."""
     daemon.prefix = network.in_sensor()
-    daemon.config["capture"] = {"interfaces": ["wire0"], "workers": 2, "evidence_size": "0B"}
+    daemon.config["capture"] = {"interfaces": ["wire0"], "workers": 2}
     daemon.start()
     pair = wait_for(lambda: len(workers(daemon)) == 2 and workers(daemon), 20, "two workers")
     ping = subprocess.Popen(network.in_peer("ping", "-q", "-i", "0.05", "10.77.0.1"), stdout=subprocess.DEVNULL)
@@ -46,7 +46,7 @@ def test_two_workers_of_a_real_daemon(network: Network, daemon: DaemonProcess) -
         wait_for(lambda: not workers(daemon), 10, "the workers' end")
         before = daemon.status()["inputs"][0]["received_total"]
         wait_for(lambda: daemon.status()["inputs"][0]["received_total"] > before, 15, "packets of the one reader")
-        daemon.config["capture"] = {"interfaces": ["wire0"], "workers": 3, "evidence_size": "0B"}
+        daemon.config["capture"] = {"interfaces": ["wire0"], "workers": 3}
         daemon.write_config()
         daemon.reload()
         trio = wait_for(lambda: len(workers(daemon)) == 3 and workers(daemon), 10, "three workers")
@@ -64,7 +64,7 @@ def test_two_workers_of_a_real_daemon(network: Network, daemon: DaemonProcess) -
 def test_no_worker_outlives_a_daemon_that_is_killed(network: Network, daemon: DaemonProcess) -> None:
     """Kill -9 of the daemon closes the channels: the workers end by themselves."""
     daemon.prefix = network.in_sensor()
-    daemon.config["capture"] = {"interfaces": ["wire0"], "workers": 2, "evidence_size": "0B"}
+    daemon.config["capture"] = {"interfaces": ["wire0"], "workers": 2}
     daemon.start()
     pair = wait_for(lambda: len(workers(daemon)) == 2 and workers(daemon), 20, "two workers")
     time.sleep(1)

@@ -1,19 +1,19 @@
 """Configuration of packet capture."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from netmote.capture.bpf_compiler import FilterError, compile_filter
 from netmote.config.section import ByteSize, Duration, Section
 from netmote.errors import Unavailable
 
-_LEAST_EVIDENCE = 100_000
+LEAST_EVIDENCE = 100_000
 
 
 def _off_or_enough(count: Any) -> Any:
-    if 0 < count < _LEAST_EVIDENCE:
+    if 0 < count < LEAST_EVIDENCE:
         raise ValueError('write "0B" for none, or at least "100kB"')
     return count
 
@@ -50,8 +50,7 @@ class CaptureConfig(Section):
 
     workers: int = Field(default=1, ge=1, le=8)
     """Processes that read and meter each interface, for more packets than one core takes. They share its packets by pairs of addresses,
-    so that flows stay whole; each has a ring and a flow table of the sizes given here. 1 is a thread of the agent itself. With more,
-    `evidence_size` must be "0B"."""
+    so that flows stay whole; each has a ring and a flow table of the sizes given here. 1 is a thread of the agent itself."""
 
     tee_dir: Path | None = None
     """Also write the captured headers to pcapng files in this directory, one an interface: `netmote replay` of such a file gives the
@@ -75,11 +74,3 @@ class CaptureConfig(Section):
 
     evidence_age: Duration = Field(default=7 * 86400.0, ge=60.0)
     """Evidence older than this is removed."""
-
-    @model_validator(mode="after")
-    def _evidence_of_workers(self) -> Self:
-        if self.workers > 1 and self.evidence_size:
-            raise ValueError(
-                'the recent headers of several workers cannot be searched: with workers above 1 write evidence_size: "0B"'
-            )
-        return self

@@ -6,9 +6,9 @@ Plain packets and those with long headers have a bank each (`snap_filter` keeps 
 waits; another may read at any time (`header_bank` says how).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,23 @@ from netmote.capture.tunnels import Tunnel
 
 _LEAST_BYTES = 100_000
 _LONG_SHARE = 4  # one byte in so many is for long headers: DNS, VLAN tags inside the frame, IP options
+
+
+class HeaderSource(Protocol):
+    """Where evidence looks for the packets behind an alert."""
+
+    interface: str
+    link_type: int
+    tunnels: tuple[Tunnel, ...]
+
+    @property
+    def first_ns(self) -> int | None:
+        """When the first packet came; nothing is known of what was before."""
+        ...
+
+    def between(self, start_ns: int, end_ns: int, wanted: Callable[[Frames], NDArray[np.bool_]] | None = None) -> "KeptHeaders":
+        """As RecentHeaders gives them. From any thread."""
+        ...
 
 
 class RecentHeaders:
@@ -84,50 +101,9 @@ class RecentHeaders:
         parts = []
         for bank in (self._plain, self._long):
             for columns in bank.between(start_ns, end_ns):
-                part = self._kept(columns)
+                part = _kept(columns, self.link_type)
                 parts.append(part if wanted is None else part.at(np.flatnonzero(wanted(part.frames))))
-        return self._joined([part for part in parts if len(part)])
-
-    def _kept(self, columns: Columns) -> "KeptHeaders":
-        data = columns["data"]
-        frames = Frames(
-            data.reshape(-1),
-            np.arange(len(data)) * data.shape[1],
-            captured=columns["captured"].astype("i8"),
-            wire_length=columns["wire_length"],
-            timestamp_ns=columns["timestamp_ns"],
-            link_type=self.link_type,
-            is_tagged=columns["is_tagged"],
-            tag_control=columns["tag_control"],
-            tag_protocol=columns["tag_protocol"],
-            segment_size=columns["segment_size"],
-            segment_protocol=columns["segment_protocol"],
-        )
-        return KeptHeaders(frames, columns["stands_for"])
-
-    def _joined(self, parts: list["KeptHeaders"]) -> "KeptHeaders":
-        if not parts:
-            return self._kept({"data": np.zeros((0, 1), "u1"), **{name: np.zeros(0, kind) for name, kind in COLUMNS.items()}})
-        begin = np.cumsum([0] + [len(part.frames.buffer) for part in parts[:-1]]).tolist()
-
-        def column(name: str) -> NDArray[Any]:
-            return np.concatenate([getattr(part.frames, name) for part in parts])
-
-        joined = Frames(
-            column("buffer"),
-            np.concatenate([part.frames.offset + base for part, base in zip(parts, begin, strict=True)]),
-            captured=column("captured"),
-            wire_length=column("wire_length"),
-            timestamp_ns=column("timestamp_ns"),
-            link_type=self.link_type,
-            is_tagged=column("is_tagged"),
-            tag_control=column("tag_control"),
-            tag_protocol=column("tag_protocol"),
-            segment_size=column("segment_size"),
-            segment_protocol=column("segment_protocol"),
-        )
-        kept = KeptHeaders(joined, np.concatenate([part.stands_for for part in parts]))
-        return kept.at(np.argsort(joined.timestamp_ns, kind="stable"))
+        return joined_headers(parts, self.link_type)
 
 
 class KeptHeaders:
@@ -161,3 +137,48 @@ class HeaderFollowers:
     def close(self) -> None:
         for follower in self._followers:
             follower.close()
+
+
+def joined_headers(parts: "Iterable[KeptHeaders]", link_type: int) -> "KeptHeaders":
+    """All of them, in the order of time."""
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return _kept({"data": np.zeros((0, 1), "u1"), **{name: np.zeros(0, kind) for name, kind in COLUMNS.items()}}, link_type)
+    begin = np.cumsum([0] + [len(part.frames.buffer) for part in parts[:-1]]).tolist()
+
+    def column(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(part.frames, name) for part in parts])
+
+    joined = Frames(
+        column("buffer"),
+        np.concatenate([part.frames.offset + base for part, base in zip(parts, begin, strict=True)]),
+        captured=column("captured"),
+        wire_length=column("wire_length"),
+        timestamp_ns=column("timestamp_ns"),
+        link_type=link_type,
+        is_tagged=column("is_tagged"),
+        tag_control=column("tag_control"),
+        tag_protocol=column("tag_protocol"),
+        segment_size=column("segment_size"),
+        segment_protocol=column("segment_protocol"),
+    )
+    kept = KeptHeaders(joined, np.concatenate([part.stands_for for part in parts]))
+    return kept.at(np.argsort(joined.timestamp_ns, kind="stable"))
+
+
+def _kept(columns: Columns, link_type: int) -> "KeptHeaders":
+    data = columns["data"]
+    frames = Frames(
+        data.reshape(-1),
+        np.arange(len(data)) * data.shape[1],
+        captured=columns["captured"].astype("i8"),
+        wire_length=columns["wire_length"],
+        timestamp_ns=columns["timestamp_ns"],
+        link_type=link_type,
+        is_tagged=columns["is_tagged"],
+        tag_control=columns["tag_control"],
+        tag_protocol=columns["tag_protocol"],
+        segment_size=columns["segment_size"],
+        segment_protocol=columns["segment_protocol"],
+    )
+    return KeptHeaders(frames, columns["stands_for"])

@@ -14,15 +14,17 @@ import socket
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from random import SystemRandom
+from typing import Any, cast
 
 from netmote.capture.link_state import LinkState
 from netmote.capture.pcapng_writer import PcapngWriter
+from netmote.capture.recent_headers import HeaderFollowers, RecentHeaders
 from netmote.capture.ring import InterfaceGone, Ring
 from netmote.capture.tunnels import Tunnel
 from netmote.clock import Clock, SystemClock
 from netmote.daemon.ring_metering import IDLE_MARGIN_NS, RingMetering
-from netmote.daemon.worker_channel import Kind, Progress, encode_pane, encode_progress, framed
+from netmote.daemon.worker_channel import QUESTION, Kind, Progress, encode_headers, encode_pane, encode_progress, framed
 from netmote.metering.flow_meter import FlowMeter
 from netmote.records.flow import FlowBatch
 
@@ -42,6 +44,7 @@ class WorkerSettings:
     begin_ns: int  # panes before this were handed on; 0 at the first start
     tee: str  # path of the copy of headers; empty: none
     tee_size: int
+    header_bytes: int  # memory of recent headers; 0: none are kept
     tunnels: tuple[Tunnel, ...]  # opened
 
     def to_argument(self) -> str:
@@ -57,6 +60,8 @@ class CaptureWorker:
         self._sent = 0  # packets in panes of this meter
         self._watermark_ns = settings.begin_ns
         self._told_at = clock.monotonic()
+        self._recent: RecentHeaders | None = None
+        self._asked = b""
 
     def run(self) -> None:
         """Until the daemon closes the channel, or the interface is gone."""
@@ -73,8 +78,7 @@ class CaptureWorker:
                     tunnels=tuple(settings.tunnels),
                 )
                 held.callback(ring.close)
-                if settings.tee:
-                    self._begin_tee(ring, held)
+                self._begin_followers(ring, held)
                 link = LinkState(settings.interface)
                 held.callback(link.close)
                 metering = RingMetering(ring, self._new_meter, clock=self._clock, link=link)
@@ -92,7 +96,7 @@ class CaptureWorker:
         channel = select.poll()
         channel.register(self._channel.fileno(), select.POLLIN)
         try:
-            while not channel.poll(0):  # the daemon never writes: what can be read is the end
+            while not channel.poll(0) or self._answer():
                 meter = metering.meter
                 self._send(metering.step())
                 if metering.meter is not meter:  # what was open has ended
@@ -106,6 +110,16 @@ class CaptureWorker:
             self._channel.sendall(encode_pane(batch))
             self._sent += batch.loss.received
 
+    def _answer(self) -> bool:
+        """What the daemon asks; False when it closed the channel."""
+        data = self._channel.recv(4096)
+        self._asked += data
+        while len(self._asked) >= QUESTION.size and self._recent is not None:
+            start_ns, end_ns = QUESTION.unpack_from(self._asked)
+            self._asked = self._asked[QUESTION.size :]
+            self._channel.sendall(encode_headers(self._recent.between(start_ns, end_ns)))
+        return bool(data)
+
     def _tell(self, metering: RingMetering) -> None:
         now = self._clock.monotonic()
         if now - self._told_at < _PROGRESS_SECONDS:
@@ -118,18 +132,34 @@ class CaptureWorker:
         elif metering.is_up and metering.is_idle:
             self._watermark_ns = self._clock.now_ns() - IDLE_MARGIN_NS
         open_packets = max(0, meter.accounting.received - self._sent)
-        told = Progress(self._watermark_ns, open_packets, meter.flows_held, metering.clock_set_back, metering.is_up)
+        first_ns = 0 if self._recent is None else self._recent.first_ns or 0
+        told = Progress(self._watermark_ns, open_packets, meter.flows_held, metering.clock_set_back, metering.is_up, first_ns)
         self._channel.sendall(encode_progress(told))
 
-    def _begin_tee(self, ring: Ring, held: contextlib.ExitStack) -> None:
+    def _begin_followers(self, ring: Ring, held: contextlib.ExitStack) -> None:
         settings = self._settings
+        followers: list[PcapngWriter | RecentHeaders] = []
+        if settings.header_bytes:
+            self._recent = RecentHeaders(
+                interface=settings.interface,
+                link_type=ring.link_type,
+                size_bytes=settings.header_bytes,
+                random=SystemRandom(),
+                tunnels=tuple(settings.tunnels),
+            )
+            followers.append(self._recent)
         try:
-            path = Path(settings.tee)
-            ring.tee = PcapngWriter(path, interface=settings.interface, link_type=ring.link_type, limit_bytes=settings.tee_size)
-            held.callback(ring.tee.close)
+            if settings.tee:
+                path, limit = Path(settings.tee), settings.tee_size
+                tee = PcapngWriter(path, interface=settings.interface, link_type=ring.link_type, limit_bytes=limit)
+                held.callback(tee.close)
+                followers.append(tee)
         except OSError as error:
             # The copy is for later questions; capture itself goes on without it.
             self._channel.sendall(framed(Kind.NOTE, f"captured headers are not written: {error}".encode()))
+        if followers:
+            # A tee is told of frames and closed; a ring asks no more of it.
+            ring.tee = cast("PcapngWriter", followers[0] if len(followers) == 1 else HeaderFollowers(*followers))
 
 
 def main() -> None:

@@ -17,29 +17,34 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 from netmote.backoff import Backoff
-from netmote.capture.config import CaptureConfig
+from netmote.capture.config import LEAST_EVIDENCE, CaptureConfig
 from netmote.capture.drop_counters import DropCounters
 from netmote.capture.fanout import FanoutGroup
 from netmote.capture.packet_filter import packet_filter
 from netmote.capture.ring import InterfaceGone, Ring
+from netmote.capture.ring_layout import statistics
 from netmote.clock import Clock
 from netmote.daemon.capture_worker import WorkerSettings
 from netmote.daemon.pane_merge import PaneMerge
 from netmote.daemon.worker_channel import (
+    QUESTION,
     BrokenChannelError,
     Kind,
     MessageReader,
     Progress,
+    decode_headers,
     decode_pane,
     decode_progress,
     most_bytes,
 )
+from netmote.daemon.worker_headers import Question, WorkerHeaders
 from netmote.metering.config import MeteringConfig
 from netmote.records.flow import FlowBatch
 
@@ -68,9 +73,12 @@ class _Worker:
     channel: socket.socket | None = None
     reader: MessageReader | None = None
     progress: Progress | None = None
+    has_read: bool = False
+    """Whether it, in this life, has told of its ring."""
     heard_at: float = 0.0
     started_at: float = 0.0
-    due_at: float = field(default=0.0)
+    due_at: float = 0.0
+    asked: deque[Question] = field(default_factory=deque)  # in the order of the answers
 
 
 class CaptureWorkers:
@@ -89,12 +97,16 @@ class CaptureWorkers:
         on_tee_failure: Callable[[str], None],
         tee_name: str = "",
         hung_seconds: float = HUNG_SECONDS,
+        headers: WorkerHeaders | None = None,
     ) -> None:
         """`on_death` is told the number of a worker that died, and how; `tee_name` begins the names of their copies in `tee_dir`."""
         self._interface, self._source, self._clock = interface, source, clock
-        self._hung_seconds = hung_seconds
+        self._hung_seconds, self._headers = hung_seconds, headers
+        # Of each worker: together they keep what one would.
+        self._header_bytes = 0 if headers is None else max(LEAST_EVIDENCE, capture.evidence_size // capture.workers)
         self._capture, self._metering = capture, metering
         self._on_death, self._on_tee_failure, self._tee_name = on_death, on_tee_failure, tee_name
+        self._longest = most_bytes(metering.max_flows, self._header_bytes)
         self._merge = PaneMerge(capture.workers)
         self._drained: list[FlowBatch] = []  # not handed on yet
         self._drops = DropCounters(interface)
@@ -102,7 +114,7 @@ class CaptureWorkers:
         self._selector = selectors.DefaultSelector()
         self._workers: list[_Worker] = []
         self.ring_bytes = 0
-        """Of all rings."""
+        """Of all rings and recent headers."""
         self.version = ""
         """Of the rings: `v3` or `v2`."""
         for number, ring in enumerate(self._open_rings()):
@@ -120,6 +132,11 @@ class CaptureWorkers:
         return not told or any(told)
 
     @property
+    def are_reading(self) -> bool:
+        """Whether each has told of its ring."""
+        return all(worker.has_read for worker in self._workers)
+
+    @property
     def processes(self) -> list[int]:
         """Ids of the processes that run, by worker."""
         return [worker.process.pid for worker in self._workers if worker.process is not None]
@@ -132,6 +149,7 @@ class CaptureWorkers:
                 self._start(worker)
             elif worker.process is not None and now - worker.heard_at > self._hung_seconds:
                 self._bury(worker, f"it said nothing for {self._hung_seconds:g} s")
+        self._ask()
         self._receive(_WAIT_SECONDS)
         if now - self._looked_at >= _LOOK_SECONDS:
             self._looked_at = now
@@ -151,6 +169,8 @@ class CaptureWorkers:
 
     def end(self) -> list[FlowBatch]:
         """Let the workers flush and end; those that do not within two seconds are killed. Their last panes. Safe twice."""
+        if self._headers is not None:
+            self._headers.end()
         for worker in self._workers:
             if worker.channel is not None:
                 with contextlib.suppress(OSError):
@@ -162,6 +182,11 @@ class CaptureWorkers:
         for worker in self._workers:
             if worker.process is not None:
                 self._bury(worker, "it did not end in time", is_told=False)
+            if not worker.has_read:
+                # It was still starting: what waited in its ring is read by nobody.
+                packets, _ = statistics(worker.ring, 2)
+                self._merge.lose({"worker": packets})
+                worker.has_read = True
         self._merge.lose(self._drops.take())
         batches = self._take_drained() + self._merge.drain()
         if self._merge.untold:
@@ -194,7 +219,10 @@ class CaptureWorkers:
             for ring in rings:
                 ring.close()
             raise
-        self.ring_bytes, self.version = sum(ring.ring_bytes for ring in rings), rings[0].version
+        self.ring_bytes = sum(ring.ring_bytes + self._header_bytes for ring in rings)
+        self.version = rings[0].version
+        if self._headers is not None:
+            self._headers.begin(rings[0].link_type)
         # Only now that every share has its ring: flows would move to another one else.
         for ring in rings:
             ring.begin()
@@ -213,6 +241,7 @@ class CaptureWorkers:
             begin_ns=self._merge.emitted_until_ns or 0,
             tee=self._tee_path(worker),
             tee_size=self._capture.tee_size,
+            header_bytes=self._header_bytes,
             tunnels=self._capture.tunnels,
         )
         # As this interpreter was started: nothing from the working directory is imported.
@@ -234,7 +263,8 @@ class CaptureWorkers:
         finally:
             theirs.close()
         ours.setblocking(False)
-        worker.channel, worker.reader, worker.progress = ours, MessageReader(most_bytes(self._metering.max_flows)), None
+        worker.channel, worker.reader, worker.progress = ours, MessageReader(self._longest), None
+        worker.has_read = False
         worker.heard_at = worker.started_at = self._clock.monotonic()
         self._selector.register(ours, selectors.EVENT_READ, worker)
 
@@ -264,6 +294,18 @@ class CaptureWorkers:
             if not data:
                 self._bury(worker, "", is_told=not is_ending)
 
+    def _ask(self) -> None:
+        """Pass on what evidence wants to know."""
+        for question in () if self._headers is None else self._headers.take_asked():
+            asked = 0
+            for worker in self._workers:
+                with contextlib.suppress(OSError):  # it is full, or dying: it will not answer
+                    if worker.channel is not None:
+                        worker.channel.send(QUESTION.pack(question.start_ns, question.end_ns))
+                        worker.asked.append(question)
+                        asked += 1
+            question.expect(asked)
+
     def _take_drained(self) -> list[FlowBatch]:
         drained, self._drained = self._drained, []
         return drained
@@ -274,10 +316,17 @@ class CaptureWorkers:
             self._merge.add(worker.number, worker.life, batch, self._clock.monotonic())
         elif kind is Kind.PROGRESS:
             before, worker.progress = worker.progress, decode_progress(payload)
+            worker.has_read = True
             if before is not None and worker.progress.clock_set_back > before.clock_set_back:
                 # Time begins anew: what was open before ends.
                 self._drained += self._merge.drain()
             self._merge.advance(worker.number, worker.progress.watermark_ns)
+            if self._headers is not None and worker.progress.first_header_ns:
+                self._headers.note_first(worker.progress.first_header_ns)
+        elif kind is Kind.HEADERS:
+            if self._headers is None or not worker.asked:
+                raise BrokenChannelError("headers that nobody asked for")
+            worker.asked.popleft().answer(decode_headers(payload, link_type=self._headers.link_type))
         elif kind is Kind.NOTE:
             self._on_tee_failure(payload.decode(errors="replace"))
         else:
@@ -300,6 +349,8 @@ class CaptureWorkers:
         if (code or is_told) and worker.progress is not None:
             self._merge.lose({"worker": worker.progress.received})
         worker.process = worker.channel = worker.reader = worker.progress = None
+        while worker.asked:
+            worker.asked.popleft().answer(None)
         if self._clock.monotonic() - worker.started_at > _HEALTHY_SECONDS:
             worker.backoff.succeeded()
         self._await(worker)

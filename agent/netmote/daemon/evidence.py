@@ -23,7 +23,7 @@ from netmote.alerts.alert import Alert, AlertState, Committed
 from netmote.capture.config import CaptureConfig
 from netmote.capture.frames import Frames
 from netmote.capture.packet_match import FlowEnds, frames_of_address, frames_of_flows
-from netmote.capture.recent_headers import RecentHeaders
+from netmote.capture.recent_headers import HeaderSource
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
 from netmote.daemon.evidence_files import EvidenceBounds, EvidenceFiles, EvidencePart
 from netmote.records.entity import EntityKind
@@ -46,7 +46,7 @@ _EXPIRE_SECONDS = 600.0
 @dataclass(frozen=True, slots=True)
 class _Request:
     alert: Alert
-    recents: tuple[RecentHeaders, ...]
+    recents: tuple[HeaderSource, ...]
     bounds: EvidenceBounds
 
 
@@ -58,7 +58,7 @@ class Evidence:
         files: EvidenceFiles,
         *,
         sensor: str,
-        recents: Callable[[], Iterable[RecentHeaders]],
+        recents: Callable[[], Iterable[HeaderSource]],
         clock: Clock,
         health: Health,
         metrics: Metrics,
@@ -119,7 +119,7 @@ class Evidence:
             self._count("abandoned", len(self._waiting))
             self._waiting.clear()
 
-    def _concerns(self, alert: Alert, recent: RecentHeaders) -> bool:
+    def _concerns(self, alert: Alert, recent: HeaderSource) -> bool:
         if recent.first_ns is None or _end_ns(alert) <= recent.first_ns:
             return False  # such as what analysis reads on from the store after a restart
         if alert.entity.kind is EntityKind.INTERFACE:
@@ -194,7 +194,7 @@ def _end_ns(alert: Alert) -> int:
     return max(alert.window_end_ns, alert.last_seen_ns)
 
 
-def _part(alert: Alert, recent: RecentHeaders, begin_ns: int, end_ns: int) -> EvidencePart | None:
+def _part(alert: Alert, recent: HeaderSource, begin_ns: int, end_ns: int) -> EvidencePart | None:
     """The headers of one interface that stand behind an alert; None when none does."""
     flows = tuple(
         FlowEnds(

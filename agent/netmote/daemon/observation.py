@@ -25,6 +25,7 @@ from netmote.clock import Clock
 from netmote.daemon.capture_workers import STOP_SECONDS, CaptureWorkers
 from netmote.daemon.ring_metering import READ_SECONDS, RingMetering
 from netmote.daemon.supervisor import WELL_SECONDS
+from netmote.daemon.worker_headers import WorkerHeaders
 from netmote.errors import Unavailable
 from netmote.metering.config import MeteringConfig
 from netmote.metering.flow_meter import FlowMeter
@@ -70,11 +71,12 @@ class Observation:
         self._entity = Entity(EntityKind.INTERFACE, f"{sensor}/{interface}")
         self.meter: FlowMeter | None = None
         self.neighbours = Neighbours(source=self.source)
-        self.recent: RecentHeaders | None = None
+        self.recent: RecentHeaders | WorkerHeaders | None = None
         """The newest packets, once there was a ring; it stays when the interface goes. None: no evidence is wanted."""
         self.ring_bytes = 0
         """Memory of the ring and of the recent headers."""
         self.has_ring = False
+        """Whether packets are read; with workers: each of them has begun."""
         self.gone_since: float | None = None
         """Monotonic seconds since when there is no such interface; None while there is."""
         self._is_unavailable = False
@@ -179,15 +181,18 @@ class Observation:
 
     def _recent_of(self, ring: Ring) -> RecentHeaders | None:
         """Kept over a gap, unless what comes back is another kind of link."""
-        if self._capture.evidence_size and (self.recent is None or self.recent.link_type != ring.link_type):
-            self.recent = RecentHeaders(
+        kept = self.recent
+        if not self._capture.evidence_size:
+            return None
+        if not isinstance(kept, RecentHeaders) or kept.link_type != ring.link_type:
+            self.recent = kept = RecentHeaders(
                 interface=self.interface,
                 link_type=ring.link_type,
                 size_bytes=self._capture.evidence_size,
                 random=SystemRandom(),
                 tunnels=self._capture.tunnels,
             )
-        return self.recent
+        return kept
 
     def _begin_tee(self, ring: Ring, directory: Path) -> PcapngWriter | None:
         path = directory / f"{self.interface}-{self._clock.now_ns()}.pcapng"
@@ -212,7 +217,7 @@ class Observation:
                 drops=DropCounters(self.interface),
                 neighbours=self.neighbours,
             )
-            recent_bytes = 0 if self.recent is None else self.recent.memory_bytes
+            recent_bytes = self.recent.memory_bytes if isinstance(self.recent, RecentHeaders) else 0
             self.ring_bytes, self.has_ring = ring.ring_bytes + recent_bytes, True
             try:
                 while not stop.is_set():
@@ -238,6 +243,12 @@ class Observation:
             log.warning("%s", text, extra={"component": self.source})
 
         self._health.recover(f"tee:{self.interface}")
+        headers = None
+        if self._capture.evidence_size:
+            headers = (
+                self.recent if isinstance(self.recent, WorkerHeaders) else WorkerHeaders(self.interface, self._capture.tunnels)
+            )
+        self.recent = headers
         return CaptureWorkers(
             self.interface,
             self._capture,
@@ -248,17 +259,19 @@ class Observation:
             on_death=died,
             on_tee_failure=tee_failed,
             tee_name=f"{self.interface}-{self._clock.now_ns()}",
+            headers=headers,
         )
 
     def _follow_workers(self, workers: CaptureWorkers, emit: Callable[[Batch], None], stop: threading.Event) -> None:
         def each_step() -> None:
+            self.has_ring = self.has_ring or workers.are_reading
             self._note_link(emit, is_up=workers.is_up)
             died_at = self._worker_died_at
             if died_at is not None and self._clock.monotonic() - died_at > WELL_SECONDS:
                 self._worker_died_at = None
                 self._health.recover(self._workers_component)
 
-        self._workers, self.ring_bytes, self.has_ring = workers, workers.ring_bytes, True
+        self._workers, self.ring_bytes = workers, workers.ring_bytes
         try:
             workers.follow(emit, stop, each_step)
         finally:

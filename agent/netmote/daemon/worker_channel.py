@@ -3,11 +3,14 @@
     kind (u8)  length (u32, little-endian)  payload
 
 PANE: one pane of flow slices. PROGRESS: how far the worker has come, several times a second. GONE: the interface is. NOTE: the copy of
-headers cannot be written. The daemon says nothing but the end: it closes its side, and the worker flushes and ends.
+headers cannot be written. HEADERS: what the daemon asked for, the recent headers of a span of time. The daemon's questions are two
+int64 each; otherwise it says nothing but the end: it closes its side, and the worker flushes and ends.
 """
 
+import io
 import json
 import struct
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -16,11 +19,15 @@ from typing import Any
 
 import numpy as np
 
+from netmote.capture.frames import Frames
+from netmote.capture.recent_headers import KeptHeaders
 from netmote.records.flow import FLOW_DTYPE, CaptureLoss, FlowBatch
 
 _FRAME = struct.Struct("<BI")
 _PANE = struct.Struct("<qqI")
-_PROGRESS = struct.Struct("<qQIIB")
+_PROGRESS = struct.Struct("<qQIIBq")
+QUESTION = struct.Struct("<qq")
+"""From when, until when."""
 _SMALL_BYTES = 1 << 20  # more than any message without slices
 
 
@@ -31,6 +38,7 @@ class Kind(IntEnum):
     PROGRESS = 2
     GONE = 3
     NOTE = 4
+    HEADERS = 5
 
 
 class BrokenChannelError(Exception):
@@ -46,11 +54,15 @@ class Progress:
     flows_held: int
     clock_set_back: int  # times so far
     is_up: bool  # the link
+    first_header_ns: int = 0  # of the headers kept; 0: none was
 
 
-def most_bytes(max_flows: int) -> int:
-    """The longest message of a worker with so large a flow table: a pane tells each flow once, and each that gave way in it."""
-    return _SMALL_BYTES + 2 * max_flows * FLOW_DTYPE.itemsize
+def most_bytes(max_flows: int, header_bytes: int = 0) -> int:
+    """The longest message of a worker with so large a flow table and so many bytes of recent headers.
+
+    A pane tells each flow once, and each that gave way in it. Headers travel with their columns.
+    """
+    return _SMALL_BYTES + max(2 * max_flows * FLOW_DTYPE.itemsize, 3 * header_bytes)
 
 
 def framed(kind: Kind, payload: bytes) -> bytes:
@@ -83,16 +95,35 @@ def decode_pane(payload: bytes, *, source: str, interface: str) -> FlowBatch:
 def encode_progress(progress: Progress) -> bytes:
     """A message with this progress."""
     told = (progress.watermark_ns, progress.received, progress.flows_held, progress.clock_set_back, progress.is_up)
-    return framed(Kind.PROGRESS, _PROGRESS.pack(*told))
+    return framed(Kind.PROGRESS, _PROGRESS.pack(*told, progress.first_header_ns))
 
 
 def decode_progress(payload: bytes) -> Progress:
     """The progress. Raises BrokenChannelError."""
     try:
-        watermark_ns, received, flows_held, clock_set_back, is_up = _PROGRESS.unpack(payload)
+        watermark_ns, received, flows_held, clock_set_back, is_up, first_ns = _PROGRESS.unpack(payload)
     except struct.error as error:
         raise BrokenChannelError(f"not a progress: {error}") from error
-    return Progress(watermark_ns, received, flows_held, clock_set_back, bool(is_up))
+    return Progress(watermark_ns, received, flows_held, clock_set_back, bool(is_up), first_ns)
+
+
+def encode_headers(kept: KeptHeaders) -> bytes:
+    """A message with these headers: their columns, as numpy writes several arrays into one file."""
+    columns = {each.name: getattr(kept.frames, each.name) for each in fields(Frames) if each.name != "link_type"}
+    stream = io.BytesIO()
+    np.savez(stream, stands_for=kept.stands_for, **columns)
+    return framed(Kind.HEADERS, stream.getvalue())
+
+
+def decode_headers(payload: bytes, *, link_type: int) -> KeptHeaders:
+    """The headers. Raises BrokenChannelError."""
+    try:
+        with np.load(io.BytesIO(payload), allow_pickle=False) as columns:
+            told = {name: columns[name] for name in columns.files}
+        stands_for = told.pop("stands_for")
+        return KeptHeaders(Frames(**told, link_type=link_type), stands_for)
+    except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise BrokenChannelError(f"no headers: {error}") from error
 
 
 class MessageReader:
