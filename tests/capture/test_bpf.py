@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from frames_in_memory import frames_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scapy.layers.inet import IP, TCP, UDP
@@ -134,6 +134,7 @@ def test_real_packets_pass_as_with_tcpdump(corpus: tuple[Frames, Path], expressi
     assert not kept[~is_wanted].any()
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.sampled_from(["tcp", "udp", "port 53", "ip6", "arp", "ip[8] > 60", "len < 90", "tcp[13] & 2 != 0", "src net 10"]),

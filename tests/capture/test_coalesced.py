@@ -1,14 +1,16 @@
 """Packets that stand for several: what is said of them is what the segments themselves would have said."""
 
 import shutil
+import struct
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from capture_files import block, interface, section
 from frames_in_memory import frames_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP, IPOption_NOP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrHopByHop, Jumbo
@@ -45,8 +47,9 @@ def joined(header: Packet, payload: int, size: int, *, kept: int = 366) -> tuple
         segment_size=np.array([size], "u2"),
         segment_protocol=np.array([protocol], "u1"),
     )
-    cuts = range(0, payload, size)
-    return frames, [bytes(header / Raw(b"p" * min(size, payload - at))) for at in cuts]
+    count = -(-payload // size)
+    full, last = (bytes(header / Raw(b"p" * octets)) for octets in (size, payload - (count - 1) * size))
+    return frames, [full] * (count - 1) + [last]
 
 
 def totals(packets: PacketColumns) -> tuple[int, int, int, int, int]:
@@ -64,6 +67,7 @@ def totals(packets: PacketColumns) -> tuple[int, int, int, int, int]:
 
 
 @pytest.mark.parametrize("kind", HEADERS)
+@settings(deadline=None)
 @given(payload=st.integers(1, 60_000), size=st.integers(20, 2000))
 def test_the_sums_are_those_of_the_segments(kind: str, payload: int, size: int) -> None:
     """Packets, octets with every segment's headers, squares, smallest and largest; the key and the flags are the joined packet's."""
@@ -152,3 +156,29 @@ def test_segments_go_through_a_capture_file(tmp_path: Path) -> None:
         timeout=60,
     )
     assert [int(line) for line in told.stdout.split()] == live.wire_length.tolist()  # others step over the option
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_option_is_read_in_both_byte_orders(tmp_path: Path, order: str) -> None:
+    """Our option, first in its block, is known by code, length and signature; another's of the same code is not ours."""
+    frame = bytes(HEADERS["ipv4"] / Raw(b"p" * 2001))  # not a multiple of four
+    fixed = struct.pack(f"{order}IIIII", 0, 0, 1_000_000, len(frame), len(frame))
+    padded = fixed + frame + bytes(-len(frame) % 4)
+    ours = struct.pack(f"{order}HH4sBBH", 0xA5E6, 8, b"nmsg", 6, 0, 900)
+    theirs = struct.pack(f"{order}HH4sBBH", 0xA5E6, 8, b"else", 6, 0, 900)
+    flags = struct.pack(f"{order}HHI", 2, 4, 1)
+    end = bytes(4)
+    blocks = [
+        padded,
+        padded + ours + end,
+        padded + theirs + end,
+        padded + flags + end,
+        padded + ours + flags + end,
+        padded + ours[:8],
+    ]
+    data = section(order=order) + interface(name="x", order=order) + b"".join(block(6, each, order=order) for each in blocks)
+    (tmp_path / "file").write_bytes(data)
+    (packets,) = read_capture(tmp_path / "file")
+    assert len(packets) == len(blocks)
+    assert packets.coalesced.position.tolist() == [1, 4]
+    assert packets.coalesced.extra_packets.tolist() == [2, 2]

@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netmote.capture.ring_chain import HEADER_BYTES, record_offsets
@@ -38,6 +38,7 @@ def by_the_chain(block: bytes, count: int) -> list[int]:
     return found
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([112, 152, 160, 168, 464]), st.integers(1, 60)), max_size=40))
 def test_records_are_found_in_runs_or_one_by_one(runs: list[tuple[int, int]]) -> None:
     """Every record, in order, however lengths alternate."""
@@ -80,6 +81,7 @@ def test_records_that_differ_in_all_are_followed() -> None:
     assert walked > 380
 
 
+@settings(deadline=None)
 @given(
     lengths=st.lists(st.sampled_from([152, 160, 168]), min_size=1, max_size=300),
     damage=st.lists(
@@ -105,6 +107,7 @@ def test_garbage_ends_the_chain(lengths: list[int], damage: list[tuple[int, int]
     assert 0 <= walked <= len(offsets)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 4096), st.integers(0, 2**32 - 1))
 def test_noise(seed: int, first: int, count: int) -> None:
     """A block of nothing but noise behind the word that says where the first record is."""
