@@ -128,8 +128,8 @@ async def test_what_is_lost_is_counted(legs: Legs) -> None:
             ended.slices["flow_end_reason"] = 1
             ended.slices["flow_id"] += number * 1_000_000
             flow_exports.note([ended])
-        await until(lambda: flow_exports.status[0].queued == 1000)
-        assert flow_exports.status[0].lost == {"queue_full": 3 * 801 - 1000}
+        await until(lambda: flow_exports.status[0].lost == {"queue_full": 3 * 801 - 1000})
+        assert flow_exports.status[0].queued == 1000
         await flow_exports.stop(deadline=0.2)
     assert legs.discards.totals == {"flow_export/queue_full": 3 * 801 - 1000, "flow_export/stopped": 1000}
 
