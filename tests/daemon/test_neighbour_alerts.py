@@ -1,9 +1,11 @@
 """From frames to alerts: an address taken over, two that claim it, one more DHCP server; and an ordinary segment, which is silent."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from capture_files import SECOND, pcap
+from daemon_legs import Legs, until
 from frames_in_memory import decode_frames
 from manual_clock import ManualClock
 from scapy.layers.dhcp import BOOTP, DHCP
@@ -11,15 +13,22 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6NDOptDstLLAddr, IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
+from veth_link import Link
 
 from netmote.analysis.assembly import assemble
 from netmote.analysis.outcome import Outcome
+from netmote.capture.config import CaptureConfig
 from netmote.capture.packets import PacketColumns
+from netmote.clock import SystemClock
 from netmote.daemon.config import Config
+from netmote.daemon.observation import Observation
 from netmote.daemon.replay import replay_capture
 from netmote.daemon.ring_metering import RingMetering
+from netmote.metering.config import MeteringConfig
 from netmote.metering.flow_meter import FlowMeter
 from netmote.metering.neighbours import Neighbours
+from netmote.records.batch import Batch
+from netmote.records.fact import FactBatch
 
 START = 1_700_000_000 * SECOND
 CONFIG = Config.model_validate({"sensor": "s1", "metering": {"max_flows": 1024}})
@@ -114,3 +123,41 @@ def test_the_live_path_tells_them_with_its_panes() -> None:
             metering.step(0.0)
             told.append([fact.name for batch in metering.take_facts() for fact in batch.facts])
         assert told == [[], expected, []]
+
+
+@pytest.mark.root
+async def test_a_stranger_on_the_wire_is_a_fact(legs: Legs, link: Link) -> None:
+    """Frames on a real interface, through ring, decode and neighbours to the batch that ingest gets: each dispute once, in order."""
+    link.create()
+    seen: list[Batch] = []
+    observed = Observation(
+        "wire0",
+        CaptureConfig(interfaces=("wire0",), ring_size=2**18),
+        MeteringConfig(max_flows=1024),
+        sensor="s1",
+        clock=SystemClock(),
+        emit=seen.append,
+        health=legs.health,
+    )
+
+    def told() -> list[tuple[str, str]]:
+        facts = [fact for batch in seen if isinstance(batch, FactBatch) for fact in batch.facts]
+        return [(fact.name, str(fact.entity)) for fact in facts if not fact.name.startswith("capture_")]
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        task = group.create_task(observed.run())
+        await until(lambda: observed.has_ring)
+        link.send_frames([bytes(frame) for frame in ORDINARY])
+        link.send_frames([bytes(each) for each in (reply(STRANGER), advertisement(STRANGER), offer(STRANGER, "10.0.0.66"))] * 3)
+        await until(lambda: len(told()) >= 3)
+        await asyncio.sleep(1.1)  # within a second a claim counts once
+        link.send_frames([bytes(reply(GATEWAY))])
+        await until(lambda: len(told()) >= 4)
+        task.cancel()
+    assert told() == [
+        ("neighbour_changed", "host:10.0.0.1"),
+        ("neighbour_changed", "host:fe80::1"),
+        ("dhcp_server", "host:10.0.0.66"),
+        ("address_conflict", "host:10.0.0.1"),
+    ]
+    assert observed.neighbours.claims_passed_over == 0
