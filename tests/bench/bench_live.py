@@ -93,7 +93,7 @@ def main() -> None:
         print("not measured: needs two processors, one sends and one captures")
         return
     print(machine(), flush=True)
-    os.nice(-10)  # of the generator and of every reader alike: what others do should not decide who loses packets
+    os.nice(-20)  # of the generator and of every reader alike: what others do should not decide who loses packets
     with tempfile.TemporaryDirectory() as name, Wire() as wire:
         folder = Path(name)
         for source in ("packet_generator.c", "packet_generator_xdp.c"):
