@@ -157,5 +157,6 @@ def test_parquet_needs_a_place(capture: Path) -> None:
 def test_only_wanted_packets_are_metered(capture: Path) -> None:
     """What an expression does not want is in no total; `vlan`, which live capture cannot be asked, is refused with the reason."""
     totals = json.loads(run(capture, "--summary", "--json", "--filter", "not arp").stdout)
-    assert (totals["received"], totals["flows"]) == (4, 2)
+    assert (totals["received"], totals["flows"], totals["left_out"]) == (4, 2, 1)
+    assert "4 packets; 2 flows; 168 B; 1 left out by the filter" in run(capture, "--summary", "--filter", "not arp").stdout
     assert "outer VLAN tag" in run(capture, "--summary", "--filter", "vlan 5", code=1).stderr

@@ -64,7 +64,7 @@ def test_only_wanted_packets_are_replayed(scan: Path) -> None:
     """An expression leaves the others out of every total; a wrong one is told in libpcap's words, and the status is 1."""
     result = runner.invoke(app, ["replay", str(scan), "--filter", "tcp and dst portrange 1-100"])
     assert result.exit_code == 0, result.output
-    assert "100 packets, 100 metered, 0 not decodable" in result.output
+    assert "100 packets, 100 metered, 0 not decodable, 501 left out by the filter" in result.output
     wrong = runner.invoke(app, ["replay", str(scan), "--filter", "tcp and and"])
     assert wrong.exit_code == 1
     assert "syntax error" in wrong.output

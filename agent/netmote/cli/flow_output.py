@@ -49,6 +49,8 @@ class CaptureTotals:
     last_ns: int | None = None
     interfaces: list[str] = field(default_factory=list)
     damage: str = ""
+    left_out: int = 0
+    """Packets that a filter did not want; in none of the others."""
     _meters: dict[str, tuple[FlowMeter, FlowAssembly]] = field(default_factory=dict)
 
     @property
@@ -80,6 +82,7 @@ class CaptureTotals:
             for interface, (meter, assembly) in self._meters.items():
                 for records in self._assembled(assembly, meter.flush()):
                     yield interface, records
+            self.left_out = 0 if packet_filter is None else packet_filter.rejected
             self.interfaces, self.damage = [name for name in blocks.interfaces if name], blocks.damage
 
     def _assembled(self, assembly: FlowAssembly, batches: list[FlowBatch]) -> Iterator[NDArray[np.void]]:
@@ -107,6 +110,7 @@ class CaptureTotals:
             "refused": packets.refused,
             "undecodable": dict(sorted(packets.undecodable.items())),
             "dropped": packets.dropped,
+            "left_out": self.left_out,
             "flows": self.flows,
             "octets": self.octets,
             "flow_start_ns": self.first_ns,
@@ -276,6 +280,8 @@ class Output:
             parts.append(f"{packets.refused} refused (flow table full)")
         if packets.dropped:
             parts.append(f"{packets.dropped} dropped before")
+        if totals.left_out:
+            parts.append(f"{totals.left_out} left out by the filter")
         if totals.damage:
             parts.append(totals.damage)
         typer.echo(f"{totals.capture}: {'; '.join(parts)}", err=not self._summary)

@@ -47,6 +47,7 @@ class ReplayOutput:
         typer.echo(
             f"{capture}: {summary.packets:,} packets, {summary.metered:,} metered, {sum(summary.undecodable.values()):,} not decodable"
             + (f" ({undecodable})" if undecodable else "")
+            + (f", {summary.left_out:,} left out by the filter" if summary.left_out else "")
             + f"; {summary.windows:,} windows, {summary.alerts:,} alerts"
         )
 

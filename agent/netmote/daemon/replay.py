@@ -27,6 +27,7 @@ class ReplaySummary:
     """Totals of one file: `packets = metered + refused + sum(undecodable)`."""
 
     packets: int = 0
+    left_out: int = 0  # by a filter: in none of the others
     metered: int = 0
     refused: int = 0
     undecodable: Counter[str] = field(default_factory=Counter)
@@ -51,8 +52,8 @@ def replay_capture(
 ) -> ReplaySummary:
     """Run one file from a cold state: `analysis` is begun anew, so that rules and models are read once for many files.
 
-    `outcome` gets every step's result, `advanced` the packets read. With a filter there are no other
-    packets than those it wants; iterating then also raises its errors. Raises UnreadableCapture for a file that is no capture.
+    `outcome` gets every step's result, `advanced` the packets read. With a filter of this file's own there
+    are no other packets than those it wants; its errors are raised too. Raises UnreadableCapture for a file that is no capture.
     """
     analysis.begin_anew()
     summary = ReplaySummary()
@@ -67,6 +68,8 @@ def replay_capture(
         if isinstance(batch, FlowBatch):
             _count(summary, batch)
         take(analysis.observe(batch))
+    if packet_filter is not None:
+        summary.left_out = packet_filter.rejected
     take(analysis.finish())
     return summary
 
