@@ -12,6 +12,7 @@ from netmote.snmp import mib
 from netmote.snmp.counters import MALFORMED_BITS, NARROW, WIDE
 from netmote.snmp.reading import REFRESH_SECONDS, DeviceReader, DeviceReading
 from netmote.snmp.session import AgentError, RequestTimedOut, Varbind
+from netmote.snmp.walk import REQUESTS_IN_FLIGHT
 
 IN_OCTETS = INTERFACE_COUNTERS.index("if_hc_in_octets")
 
@@ -187,6 +188,20 @@ async def test_states_that_the_mib_does_not_know_are_not_known() -> None:
     bench = Bench()
     bench.device.put_cell("ifOperStatus", 1, mib.INTEGER, 99)
     assert (await bench.read()).ports.if_oper_status.tolist() == [0, 1, 1, 1]
+
+
+async def test_an_overburdened_agent_is_asked_one_by_one_until_names_are_read_again() -> None:
+    """What it loses of requests in flight together is asked again, and for a while nothing is asked together."""
+    bench = Bench(ports=40)
+    whole = await bench.read()
+    answers = itertools.count(1)
+    bench.device.fail = lambda: RequestTimedOut("lost") if next(answers) == 4 else None
+    lossy = await bench.read()
+    assert (lossy.counters.values == whole.counters.values).all()
+    assert bench.reader._requests_in_flight == 1
+    bench.pass_time(REFRESH_SECONDS)
+    await bench.read()
+    assert bench.reader._requests_in_flight == REQUESTS_IN_FLIGHT
 
 
 async def test_answers_that_overtook_each_other_are_no_restart() -> None:

@@ -9,7 +9,16 @@ from snmp_scripted import ScriptedDevice, ScriptedSession
 
 from netmote.snmp import mib
 from netmote.snmp.oid import decode_oid, encode_arcs
-from netmote.snmp.session import AccessDenied, AgentError, Reply, RequestTimedOut, UnreadableAnswer, Varbind, WalkLooped
+from netmote.snmp.session import (
+    AccessDenied,
+    AgentError,
+    NetworkUnreachable,
+    Reply,
+    RequestTimedOut,
+    UnreadableAnswer,
+    Varbind,
+    WalkLooped,
+)
 from netmote.snmp.walk import MAX_VARBINDS, REQUESTS_IN_FLIGHT, Rows, Walk, get_cells, walk_columns
 
 COLUMNS = ("ifName", "ifHCInOctets", "ifOperStatus")
@@ -241,11 +250,38 @@ async def test_an_error_of_one_request_is_the_error_of_the_walk() -> None:
     """By itself, in no group, and the others do not run on."""
     session = DistantSession(device(ports=40))
     rows = Rows.of((await far_walk(session, None)).indexes)
-    losses = itertools.chain([None, RequestTimedOut("lost")], itertools.repeat(None))
-    session.device.fail = lambda: next(losses)
-    with pytest.raises(RequestTimedOut):
+    errors = itertools.chain([None, NetworkUnreachable("no route")], itertools.repeat(None))
+    session.device.fail = lambda: next(errors)
+    with pytest.raises(NetworkUnreachable):
         await far_walk(session, rows)
     assert session.waiting == 0
+
+
+class NarrowSession(DistantSession):
+    """A small agent: it reads one request and loses what comes meanwhile."""
+
+    async def bulk(self, non_repeaters: Sequence[bytes], columns: Sequence[bytes], max_repetitions: int) -> Reply:
+        if self.waiting:
+            await asyncio.sleep(0.03)
+            raise RequestTimedOut("lost")
+        return await super().bulk(non_repeaters, columns, max_repetitions)
+
+
+async def test_an_agent_that_bears_one_request_is_asked_one_by_one() -> None:
+    """Whatever it lost is asked again, and the next walk asks no more at once than it bears."""
+    whole = await far_walk(DistantSession(device()), None)
+    found = await far_walk(NarrowSession(device()), Rows.of(whole.indexes))
+    assert found.cells == whole.cells
+    assert found.requests_in_flight == 1
+
+
+async def test_a_device_that_falls_silent_during_the_walk_is_a_timeout() -> None:
+    """One by one it is as silent."""
+    session = DistantSession(device(ports=40))
+    rows = Rows.of((await far_walk(session, None)).indexes)
+    session.device.is_silent = True
+    with pytest.raises(RequestTimedOut):
+        await far_walk(session, rows)
 
 
 async def test_an_agent_that_gives_fewer_rows_than_asked_is_asked_for_as_many() -> None:

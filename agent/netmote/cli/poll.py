@@ -150,11 +150,12 @@ async def _poll(device: "TargetConfig", credentials: "Credentials", output: "Pol
     from netmote.snmp.history import DeviceHistory
     from netmote.snmp.paced_session import PacedSession, SendWindow
     from netmote.snmp.reading import DeviceReader
+    from netmote.snmp.walk import REQUESTS_IN_FLIGHT
 
     clock = SystemClock()
     backend = Backends(clock=clock, random=SystemRandom())
     try:
-        session = PacedSession(await backend.open(device, credentials), SendWindow(1), retries=device.retries)
+        session = PacedSession(await backend.open(device, credentials), SendWindow(REQUESTS_IN_FLIGHT), retries=device.retries)
         reader = DeviceReader(clock=clock, max_repetitions=device.max_repetitions)
         history = DeviceHistory(device.name)
         began = clock.monotonic()

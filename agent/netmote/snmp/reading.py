@@ -17,7 +17,7 @@ from netmote.records.interface import INTERFACE_COUNTERS
 from netmote.snmp import mib
 from netmote.snmp.counters import MALFORMED_BITS, NARROW, WIDE, WRAP, CounterSample, Epoch, Instant, classify, high_speed
 from netmote.snmp.session import AgentError, SnmpSession
-from netmote.snmp.walk import Cell, Rows, Walk, get_cells, walk_columns
+from netmote.snmp.walk import REQUESTS_IN_FLIGHT, Cell, Rows, Walk, get_cells, walk_columns
 
 # Names, types and speeds change seldom; every change of ifNumber, ifTableLastChange or of a row is noticed at once.
 REFRESH_SECONDS = 300.0
@@ -108,6 +108,7 @@ class DeviceReader:
 
     def __init__(self, *, clock: Clock, max_repetitions: int) -> None:
         self._clock, self._max_repetitions = clock, max_repetitions
+        self._requests_in_flight = REQUESTS_IN_FLIGHT
         self._layout: _Layout | None = None
         self._last: Instant | None = None
 
@@ -156,6 +157,7 @@ class DeviceReader:
         return has_restarted or now.monotonic - layout.learnt_at >= REFRESH_SECONDS
 
     async def _learn(self, session: SnmpSession, signature: tuple[int | None, int | None]) -> _Layout:
+        self._requests_in_flight = REQUESTS_IN_FLIGHT  # what it lost may have been lost on the way: tried again now and then
         system, _ = await get_cells(session, _SYSTEM_SCALARS)
         names = await self._walk(session, _NAME_COLUMNS)
         return _Layout(
@@ -184,9 +186,10 @@ class DeviceReader:
             monotonic=self._clock.monotonic,
             scalars=(_UP_TIME_COLUMN,),
             max_repetitions=self._max_repetitions,
+            requests_in_flight=self._requests_in_flight,
             rows=layout.rows if layout and layout.indexes else None,
         )
-        self._max_repetitions = walk.max_repetitions
+        self._max_repetitions, self._requests_in_flight = walk.max_repetitions, walk.requests_in_flight
         return walk
 
     def _check_same_life(self, first: Instant, walk: Walk) -> None:

@@ -11,7 +11,16 @@ from typing import NamedTuple
 
 from netmote.snmp.mib import AUTHORIZATION_ERROR, END_OF_MIB_VIEW, ERROR_STATUS, EXCEPTIONS, NO_SUCH_NAME, TOO_BIG
 from netmote.snmp.oid import decode_arcs, encode_arcs
-from netmote.snmp.session import AccessDenied, AgentError, Reply, SnmpSession, UnreadableAnswer, Varbind, WalkLooped
+from netmote.snmp.session import (
+    AccessDenied,
+    AgentError,
+    Reply,
+    RequestTimedOut,
+    SnmpSession,
+    UnreadableAnswer,
+    Varbind,
+    WalkLooped,
+)
 
 # About 1,400 bytes of IF-MIB varbinds, so that an answer is not fragmented; pysnmp decodes that many in 5 ms.
 MAX_VARBINDS = 56
@@ -45,6 +54,7 @@ class Walk:
     failed: dict[bytes, str] = field(default_factory=dict)  # column -> error-status that the device gives for it
     known_indexes: dict[bytes, tuple[int, ...]] = field(default_factory=dict)  # as their octets came
     max_repetitions: int = 0  # what the device was found to bear
+    requests_in_flight: int = 1
     round_trip_seconds: float = 0.0  # of the first answer
     first_at: float = 0.0  # monotonic seconds of the first and the last answer
     last_at: float = 0.0
@@ -90,6 +100,7 @@ async def walk_columns(
     monotonic: Callable[[], float],
     scalars: Sequence[bytes] = (),
     max_repetitions: int = 20,
+    requests_in_flight: int = REQUESTS_IN_FLIGHT,
     max_rows: int = MAX_ROWS,
     rows: Rows | None = None,
 ) -> Walk:
@@ -97,12 +108,12 @@ async def walk_columns(
 
     `scalars` are objects without their instance (GETBULK non-repeaters are GETNEXT). With `rows`, the walk ends at the last of
     them instead of asking what follows, and asks for no more than there are: an agent pays dearly for rows past the end. It then
-    has several requests in flight. Raises WalkLooped, AgentError, AccessDenied, UnreadableAnswer and what the session raises.
+    has `requests_in_flight`, unless the device loses some of them: then it goes on one by one. Raises WalkLooped, AgentError, AccessDenied, UnreadableAnswer and what the session raises.
     """
-    walk = Walk({column: {} for column in columns}, max_repetitions=max_repetitions)
+    walk = Walk({column: {} for column in columns}, max_repetitions=max_repetitions, requests_in_flight=requests_in_flight)
     cursors = [_Cursor(column, column) for column in columns]
     width = len(cursors)
-    if rows is not None:
+    if rows is not None and requests_in_flight > 1:
         await _ask_side_by_side(session, walk, cursors, scalars, rows, monotonic=monotonic)
     while live := [cursor for cursor in cursors if not cursor.is_done]:
         # The columns furthest behind go first, so that groups of columns advance together.
@@ -136,7 +147,7 @@ async def _ask_side_by_side(
 ) -> None:
     """Ask for known rows, several requests at a time, and take answers in order for as long as rows are where they were.
 
-    Where they are not, or the device refuses, it ends, and the walk goes on one by one from there.
+    Where they are not, or the device refuses or is overburdened, it ends, and the walk goes on one by one from there.
     """
     step = _repetitions(walk, cursors, len(scalars), rows)
 
@@ -147,12 +158,15 @@ async def _ask_side_by_side(
         return reply, monotonic()
 
     begins = range(0, len(rows.indexes), step)
-    for first in range(0, len(begins), REQUESTS_IN_FLIGHT):
+    for first in range(0, len(begins), walk.requests_in_flight):
         try:
             async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(ask(begin)) for begin in begins[first : first + REQUESTS_IN_FLIGHT]]
+                asked = [group.create_task(ask(begin)) for begin in begins[first : first + walk.requests_in_flight]]
         except BaseExceptionGroup as errors:  # the others were cancelled
-            raise errors.exceptions[0] from None
+            if not isinstance(errors.exceptions[0], RequestTimedOut):
+                raise errors.exceptions[0] from None
+            walk.requests_in_flight = 1  # small agents read one request and lose the others
+            return
         for reply, at in (each.result() for each in asked):
             if reply.error_status:
                 return
