@@ -76,7 +76,7 @@ def opened_without_harm(polled: Polled, datagram: bytes) -> Opened:
     return opened
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(damaged())
 def test_damaged_messages(case: tuple[str, bytes]) -> None:
     """Damage is never an answer, never an error that ends the exchange, and never a new clock; the next poll reads."""
@@ -95,7 +95,7 @@ def test_damaged_messages(case: tuple[str, bytes]) -> None:
     assert int.from_bytes(read_response(after.pdu).varbinds[0].value, "big") == UNTOUCHED
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.binary(max_size=400))
 def test_noise(octets: bytes) -> None:
     """Random octets, bare and behind a header that fits the request that waits."""

@@ -98,7 +98,7 @@ def happen(polled: Polled, event: object) -> None:
             engine.engine_id = engine_id
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(user=st.sampled_from([USER, AUTH_ONLY]), life=LIFE)
 def test_any_life(user: UsmUser, life: list[tuple[list[object], list[object]]]) -> None:
     """A poll gives the value of this very poll or an error, never one that was recorded or forged; left alone, the device is read."""
