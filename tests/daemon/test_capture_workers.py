@@ -21,6 +21,7 @@ from veth_link import Link
 
 from netmote.capture.config import CaptureConfig
 from netmote.capture.pcap_file import read_capture
+from netmote.capture.ring import InterfaceGone
 from netmote.clock import SystemClock
 from netmote.daemon.capture_workers import CaptureWorkers
 from netmote.daemon.captures import Captures
@@ -101,6 +102,12 @@ def exchange(number: int, *, port: int = 80) -> list[bytes]:
 
 def traffic(count: int = 200) -> list[bytes]:
     return [frame for number in range(count) for frame in exchange(number)]
+
+
+def step_for(workers: CaptureWorkers, *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert workers.step() == []
 
 
 async def early_in_a_pane() -> None:
@@ -239,6 +246,30 @@ def test_one_that_hangs_is_replaced(link: Link) -> None:
     assert sum(batch.loss.received for batch in panes) == len(frames)
     assert sum(batch.loss.dropped for batch in panes) == 0
     assert not any(psutil.pid_exists(pid) for pid in (hung, other))
+
+
+def test_what_waits_for_workers_that_never_began_is_told(link: Link, caplog: pytest.LogCaptureFixture) -> None:
+    """The interface goes while they start: no pane can tell of the packets in the rings, so the log does, to the packet."""
+    link.create()
+    workers = CaptureWorkers(
+        "wire0",
+        config(2),
+        SMALL,
+        source="capture:wire0",
+        clock=SystemClock(),
+        random=NoDelay(),
+        on_death=lambda _number, how: pytest.fail(how),
+        on_tee_failure=pytest.fail,
+    )
+    with contextlib.closing(workers):
+        link.send_frames(traffic(20))
+        link.delete()
+        workers.step()  # starts them
+        with pytest.raises(InterfaceGone):
+            step_for(workers, seconds=20)
+        assert workers.end() == []
+    assert "100 packets were lost after the last pane" in caplog.text
+    assert workers.processes == []
 
 
 async def test_the_interface_vanishes_and_returns(legs: Legs, link: Link) -> None:
