@@ -98,7 +98,7 @@ def test_windows_are_judged_by_their_own_loss():
 
 def test_a_baseline_is_asked_only_where_there_is_one():
     """Without a baseline the condition is not known, unless another limit fails already; with one it is the distance that counts."""
-    node = Comparison(FeatureValue("a", "1", 0), above=1, sigma=3)
+    node = Comparison(FeatureValue("a", "1", 0), above=1, sigma_above=3)
     vectors = batch([[10, 0, 0], [10, 0, 0], [10, 0, 0], [0.5, 0, 0]])
     assert evaluate(node, vectors) == [UNKNOWN, UNKNOWN, UNKNOWN, FALSE]
     deviation = np.array([[9.0, 0, 0], [1.0, 0, 0], [np.nan, 0, 0], [50.0, 0, 0]])
@@ -119,7 +119,7 @@ def test_baselines_are_asked_once_a_window_and_only_where_wanted():
     vectors = batch([[1, 1, 1]])
     evaluate(AllOf((A, B, C)), vectors, baselines=baselines)
     assert asked == []
-    far = tuple(Comparison(FeatureValue(name, "1", column), sigma=0.5) for column, name in enumerate("abc"))
+    far = tuple(Comparison(FeatureValue(name, "1", column), sigma_above=0.5) for column, name in enumerate("abc"))
     assert evaluate(AllOf(far), vectors, baselines=baselines) == [TRUE]
     assert asked == [vectors]
 

@@ -98,7 +98,11 @@ def test_every_problem_of_every_file_is_told_at_once_with_its_line(tmp_path):
 @pytest.mark.parametrize(
     ("change", "line", "part"),
     [
-        ("when: {feature: out_bytes_ps}", 6, "'feature' needs a limit: one of above, below, above_baseline_sigma"),
+        (
+            "when: {feature: out_bytes_ps}",
+            6,
+            "'feature' needs a limit: one of above, below, above_baseline_sigma, below_baseline_sigma",
+        ),
         ("when: {any: []}", 6, "'any' is empty; it needs at least one entry"),
         ("when: {above: 3}", 6, "exactly one of all, any, not, feature"),
         ("when: {all: [{feature: syn_ps, above: 1}], above: 3}", 6, "joins conditions and has no limit of its own"),
@@ -106,6 +110,12 @@ def test_every_problem_of_every_file_is_told_at_once_with_its_line(tmp_path):
         ("when: {feature: syn_ps, below: 3, clear_below: 2}", 6, "'clear_below' needs 'above'"),
         ("when: {feature: syn_ps, above: 3, clear_above: 2}", 6, "'clear_above' needs 'below'"),
         ("when: {ratio: [syn_ps, fin_ps], above_baseline_sigma: 3}", 6, "there is no baseline of a ratio"),
+        ("when: {ratio: [syn_ps, fin_ps], below_baseline_sigma: 3}", 6, "'below_baseline_sigma' compares a single feature"),
+        (
+            "when: {feature: syn_ps, above_baseline_sigma: 3, below_baseline_sigma: 3}",
+            6,
+            "not above and below what is usual at once",
+        ),
         ("when: {feature: loss_ratio, above_baseline_sigma: 3}", 6, "there is no baseline of 'loss_ratio'"),
         ("when: {feature: syn_ps, above_baseline_sigma: 0}", 6, "greater than 0"),
         ("when: {ratio: [syn_ps, fin_p], above: 3}", 6, "'fin_p' is not a feature of traffic; did you mean fin_ps"),

@@ -114,6 +114,18 @@ def test_a_baseline_turns_into_a_contributor_with_its_distance(tmp_path):
     assert finding.contributors[0].sigma == 999.0
 
 
+def test_a_rule_may_look_below_what_is_usual(tmp_path):
+    """The other direction: a value far below its baseline, and never one above it."""
+    rules = rule_set(tmp_path, rule("{feature: syn_ps, below_baseline_sigma: 5}"))
+    window = windows(TRAFFIC, {host(1): {"syn_ps": 0.0}, host(2): {"syn_ps": 90.0}, host(3): {"syn_ps": 1.0}})
+    shape = window.values.shape
+    deviation = np.full(shape, -10.0)
+    deviation[1], deviation[2] = 10.0, -4.0
+    (finding,) = rules.evaluate(window, usual=lambda _: Usual(np.full(shape, 2.0), deviation, np.ones(shape, bool)))
+    assert finding.entity == host(1)
+    assert finding.contributors[0].sigma == -10.0
+
+
 def test_exempt_addresses_networks_and_entities_are_not_looked_at(tmp_path):
     """An exemption names an address, a network or an entity, also of another kind."""
     rules = rule_set(

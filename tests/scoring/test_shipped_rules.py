@@ -11,6 +11,7 @@ from netmote.records.fact import CONDITIONS, OCCURRENCES, Fact, FactBatch
 from netmote.scoring.finding import Finding, Severity
 from netmote.scoring.rules.binding import SCHEMAS
 from netmote.scoring.rules.rule_set import RULE_SURPRISE, RuleSet
+from netmote.scoring.usual import Usual
 from netmote.windows.schemas import TRAFFIC, WINDOW_NS
 from netmote.windows.vector import Quality, VectorBatch, WindowEvidence
 
@@ -211,6 +212,10 @@ WINDOWS: Mapping[str, tuple[list[dict], list[dict]]] = {
             {"in_discards_per_second": 0.2, "in_packets_per_second": 2, "out_packets_per_second": 2},
         ],
     ),
+    "interface_silent": (
+        [{"in_packets_per_second": 0, "out_packets_per_second": 0}],
+        [{"in_packets_per_second": 0}, {"in_packets_per_second": 200, "out_packets_per_second": 200}],
+    ),
     "interface_saturated": ([{"utilization_ratio": 0.97}], [{"utilization_ratio": 0.85}]),
     "device_timeouts": ([{"timeout_ratio": 0.6}], [{"timeout_ratio": 0.1}]),
     "device_slow": ([{"round_trip_seconds": 4}], [{"round_trip_seconds": 0.4}]),
@@ -271,7 +276,14 @@ def evaluate(
         loss_ratio=np.array([loss]),
     )
     evidence = _evidence(case.get("ports", {443: 60}), case.get("lasting", {}))
-    return {finding.group: finding for finding in RuleSet.load(["builtin"]).evaluate(vectors, evidence=lambda _: evidence)}
+    findings = RuleSet.load(["builtin"]).evaluate(vectors, usual=lambda _: _usual(over, vectors), evidence=lambda _: evidence)
+    return {finding.group: finding for finding in findings}
+
+
+def _usual(over: str, vectors: VectorBatch) -> Usual:
+    """An ordinary minute is what is usual; from one to the next it varies by a third."""
+    centre = np.array([[ORDINARY[over][name] for name in vectors.schema.names]], float)
+    return Usual(centre, (np.log1p(vectors.values) - np.log1p(centre)) / 0.3, vectors.present)
 
 
 def _evidence(ports: Mapping[int, int], lasting: Mapping[int, int]) -> WindowEvidence:

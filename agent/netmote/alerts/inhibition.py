@@ -45,7 +45,7 @@ class Inhibition:
 _SCANS = ("vertical_scan", "horizontal_scan")
 _SCAN_TAIL = frozenset({"failed_connections", "beaconing_unanswered", "ping_sweep"})
 _SEGMENT_SCANS = frozenset({"segment_vertical_scan", "segment_horizontal_scan"})
-_PORT_NOISE = frozenset({"interface_errors", "interface_discards", "interface_saturated"})
+_PORT_NOISE = frozenset({"interface_errors", "interface_discards", "interface_saturated", "interface_silent"})
 
 INHIBITIONS: tuple[Inhibition, ...] = (
     # A device that does not answer: whatever is said of it and its ports is old or follows from that.

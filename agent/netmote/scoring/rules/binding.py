@@ -133,10 +133,11 @@ class _Binder:
             self._report((*at, "clear_below"), f"{clear_below:g} is greater than 'above' ({above:g}); it must be at most that")
         if below is not None and clear_above is not None and clear_above < below:
             self._report((*at, "clear_above"), f"{clear_above:g} is less than 'below' ({below:g}); it must be at least that")
-        if condition.above_baseline_sigma is not None and (self._schema.name == "fact" or isinstance(value, WindowValue)):
-            message = f"there is no baseline of {value.name!r}; 'above_baseline_sigma' compares a feature of a window"
-            self._report((*at, "above_baseline_sigma"), message)
-        return Comparison(value, above, below, clear_below, clear_above, condition.above_baseline_sigma)
+        for key in ("above_baseline_sigma", "below_baseline_sigma"):
+            if getattr(condition, key) is not None and (self._schema.name == "fact" or isinstance(value, WindowValue)):
+                self._report((*at, key), f"there is no baseline of {value.name!r}; {key!r} compares a feature of a window")
+        sigma_above, sigma_below = condition.above_baseline_sigma, condition.below_baseline_sigma
+        return Comparison(value, above, below, clear_below, clear_above, sigma_above, sigma_below)
 
     def number(self, written: Threshold, unit: str, at: Location) -> float:
         try:

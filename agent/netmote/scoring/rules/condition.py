@@ -141,7 +141,13 @@ class Comparison:
     below: float | None = None
     clear_below: float | None = None
     clear_above: float | None = None
-    sigma: float | None = None
+    sigma_above: float | None = None
+    sigma_below: float | None = None
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether it compares with what is usual."""
+        return self.sigma_above is not None or self.sigma_below is not None
 
     def evaluate(self, frame: Frame, raised: Mask, wanted: Mask) -> Truth:
         values, known = self.value.read(frame, wanted)
@@ -152,11 +158,15 @@ class Comparison:
         if self.below is not None:
             down = values < self.below
             holds &= down if self.clear_above is None else down | (raised & (values <= self.clear_above))
-        if self.sigma is not None:
+        if self.has_baseline:
             deviation, has_baseline = self._deviation(frame)
             # Where another limit fails already, the answer is false whatever the baseline.
             known = known & (has_baseline | ~holds)
-            holds &= has_baseline & (deviation > self.sigma)
+            holds &= has_baseline
+            if self.sigma_above is not None:
+                holds &= deviation > self.sigma_above
+            if self.sigma_below is not None:
+                holds &= deviation < -self.sigma_below
         return Truth(holds, known)
 
     def _deviation(self, frame: Frame) -> tuple[Floats, Mask]:

@@ -12,7 +12,8 @@ from netmote.scoring.finding import Severity
 Over = Literal["traffic", "interface", "device", "sensor", "fact"]
 Threshold = float | str
 _SUBJECTS = ("all", "any", "not", "feature", "ratio", "brief_slices_on_ports")
-_LIMITS = ("above", "below", "above_baseline_sigma")
+_BASELINE_LIMITS = ("above_baseline_sigma", "below_baseline_sigma")
+_LIMITS = ("above", "below", *_BASELINE_LIMITS)
 
 
 class Condition(Section):
@@ -54,6 +55,9 @@ class Condition(Section):
     above_baseline_sigma: float | None = Field(default=None, gt=0.0)
     """Holds when the value is this many robust standard deviations above the entity's own; not known without a baseline."""
 
+    below_baseline_sigma: float | None = Field(default=None, gt=0.0)
+    """Holds when the value is this many robust standard deviations below the entity's own; not known without a baseline."""
+
     @model_validator(mode="after")
     def _has_one_subject(self) -> "Condition":
         subjects = [name for name in _SUBJECTS if getattr(self, "not_" if name == "not" else name) is not None]
@@ -72,8 +76,13 @@ class Condition(Section):
             raise ValueError("'clear_below' needs 'above'")
         if self.clear_above is not None and self.below is None:
             raise ValueError("'clear_above' needs 'below'")
-        if self.above_baseline_sigma is not None and self.feature is None:
-            raise ValueError("'above_baseline_sigma' compares a single feature; there is no baseline of a ratio or of ports")
+        for limit in _BASELINE_LIMITS:
+            if getattr(self, limit) is not None and self.feature is None:
+                raise ValueError(f"{limit!r} compares a single feature; there is no baseline of a ratio or of ports")
+        if self.above_baseline_sigma is not None and self.below_baseline_sigma is not None:
+            raise ValueError(
+                "a value is not above and below what is usual at once; write one of them, or two conditions under 'any'"
+            )
         return self
 
 

@@ -245,9 +245,9 @@ def _finding(bound: BoundRule, vectors: VectorBatch, row: int, contributors: tup
 def _contributor(part: Comparison, value: float, frame: Frame, row: int) -> Contributor:
     baseline = sigma = None
     # What was usual is told here only where the rule asked for it; scoring adds it to the others.
-    if part.sigma is not None and isinstance(part.value, FeatureValue) and frame.usual is not None:
+    if part.has_baseline and isinstance(part.value, FeatureValue) and frame.usual is not None:
         baseline = float(frame.usual.centre[row, part.value.column])
-        sigma = float(min(frame.usual.deviation[row, part.value.column], MOST_SIGMA))
+        sigma = float(np.clip(frame.usual.deviation[row, part.value.column], -MOST_SIGMA, MOST_SIGMA))
     threshold = part.above if part.above is not None else part.below
     return Contributor(part.value.name, part.value.unit, value, baseline, sigma, threshold)
 
