@@ -129,7 +129,11 @@ timeouts = st.dictionaries(
 
 
 @FULL
-@given(blocks(), st.sampled_from([(4096, "refuse"), (3, "refuse"), (3, "evict"), (8, "evict"), (1, "evict")]), timeouts)
+@given(
+    blocks(),
+    st.sampled_from([(4096, "refuse"), (3, "refuse"), (8, "refuse"), (3, "evict"), (8, "evict"), (1, "evict")]),
+    timeouts,
+)
 def test_the_table_equals_a_dictionary(packets, limits, named) -> None:
     """Every slice of every pane, every field, and every refusal: the vectorised meter says what the plain one says."""
     max_flows, when_full = limits
@@ -150,7 +154,11 @@ def test_the_table_equals_a_dictionary(packets, limits, named) -> None:
 
 
 @FULL
-@given(blocks(), st.lists(st.integers(0, 60), max_size=8), st.sampled_from([(4096, "refuse"), (5, "evict"), (4, "refuse")]))
+@given(
+    blocks(),
+    st.lists(st.integers(0, 60), max_size=8),
+    st.sampled_from([(4096, "refuse"), (5, "evict"), (4, "refuse"), (8, "refuse")]),
+)
 def test_results_do_not_depend_on_how_packets_are_cut_into_blocks(packets, cuts, limits) -> None:
     """Any split of the packets, and any seed of the hash, gives identical bytes."""
     max_flows, when_full = limits
@@ -186,7 +194,11 @@ class NarrowHash(flow_key.FlowHash):
 
 
 @FULL
-@given(blocks(), st.lists(st.integers(0, 60), max_size=3), st.sampled_from([(4096, "refuse"), (5, "evict"), (4, "refuse")]))
+@given(
+    blocks(),
+    st.lists(st.integers(0, 60), max_size=3),
+    st.sampled_from([(4096, "refuse"), (5, "evict"), (4, "refuse"), (8, "refuse")]),
+)
 def test_collisions_of_some_flows_change_nothing(packets, cuts, limits) -> None:
     """Two flows of equal hash are told apart by their keys in the grouping, in the table, when rows are given back, in any cut."""
     max_flows, when_full = limits

@@ -12,7 +12,7 @@ _COUNTED_BITS = np.uint8(TCP_SYN | TCP_FIN | TCP_RST)
 
 
 def count_events(table: FlowRows, block: GroupedPackets, half_flow_row: NDArray[np.int64]) -> None:
-    """Count them in the rows of their flows. `half_flow_row` (halves,) is the row of each half's flow, -1: refused."""
+    """Count them in the rows of their flows; `half_flow_row` (halves,) is the row of each half's flow."""
     packets, grouping, bits = block.packets, block.grouping, block.tcp_control_bits
     flagged = np.flatnonzero(bits & _COUNTED_BITS)
     if len(flagged):
@@ -42,6 +42,4 @@ def count_events(table: FlowRows, block: GroupedPackets, half_flow_row: NDArray[
 def _count(table: FlowRows, name: str, rows: NDArray[np.int64], amount: NDArray[np.uint32] | None = None) -> None:
     if not len(rows):
         return
-    held = rows >= 0
-    amounts = np.ones(len(rows), "u4") if amount is None else amount
-    np.add.at(table.counters[:, COUNTERS[name][0]], rows[held], amounts[held])
+    np.add.at(table.counters[:, COUNTERS[name][0]], rows, np.uint32(1) if amount is None else amount)

@@ -190,6 +190,24 @@ class GroupedPackets:
     def of(cls, packets: PacketColumns, grouping: Grouping) -> "GroupedPackets":
         return cls(packets, grouping, packets.tcp_control_bits.take(grouping.order, mode="wrap"))
 
+    def part(self, place: NDArray[np.int64], flow: NDArray[np.int64]) -> "Part":
+        """Only the packets at `place` (k,) in the grouping's order, which also is the order of `flow` (k,), direction and capture."""
+        position = self.grouping.order.take(place)
+        kept = np.zeros(len(self.packets), "?")
+        kept[position] = True
+        is_reversed = self.grouping.half_reversed.take(self.grouping.half_of.take(place))
+        grouping = regroup((np.cumsum(kept) - 1)[position], flow, is_reversed)
+        block = GroupedPackets.of(self.packets.kept(kept), grouping)
+        return Part(block, flow.take(grouping.half_start.take(grouping.flow_half)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Some packets of a block, grouped, and the flows of the whole that they belong to."""
+
+    block: GroupedPackets
+    flow: NDArray[np.int64]  # (flows,)
+
 
 def group(keys: Keys) -> tuple[Grouping, bool]:
     """Group at least one and at most MOST_PACKETS packets by key; also whether the exact path was needed."""

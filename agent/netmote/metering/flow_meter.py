@@ -244,6 +244,15 @@ class FlowMeter:
         if len(new):
             row[new] = self._begin(packets, keys.at(first[new]), slot[new], first[new])
         block = GroupedPackets.of(packets, grouping)
+        is_held = row >= 0
+        if not is_held.all():
+            flow = grouping.flow_of.take(grouping.half_of)
+            place = np.flatnonzero(is_held.take(flow))
+            self._loss.refused += len(packets) - len(place)
+            if not len(place):
+                return len(packets)
+            part = block.part(place, flow.take(place))
+            block, row, first = part.block, row.take(part.flow), part.block.grouping.first_packet
         found = reopenings(self._table, block, row, most=self._quarter() - self._reopened_in_pane)
         if found is None:
             self._reduce(block, row, first, _NOWHERE)
@@ -283,13 +292,13 @@ class FlowMeter:
     def _reduce(
         self, block: GroupedPackets, row: NDArray[np.int64], first: NDArray[np.int64], reopened: NDArray[np.int64]
     ) -> NDArray[np.uint64]:
-        """Add the packets to the rows of their flows, -1 where a flow is refused.
+        """Add the packets to the rows of their flows.
 
         Flows that begin (new, or anew after the active timeout) get their ids, in the order of their first packets (`first`, positions
         in the block), and so do those that will begin at the positions `reopened`: returned.
         """
         flows = self._table.take_flows(row)
-        begun = np.flatnonzero((flows["flow_id"] == 0) & (row >= 0))
+        begun = np.flatnonzero(flows["flow_id"] == 0)
         ids = _NO_IDS
         if len(begun) or len(reopened):
             ids = self._next_ids(np.concatenate((first[begun], reopened)))
@@ -307,22 +316,14 @@ class FlowMeter:
 
     def _add(self, table: FlowRows, flows: NDArray[np.void], block: GroupedPackets, row: NDArray[np.int64]) -> None:
         """Add the packets to `flows` (flows,) FLOW_ROW, and all to the rows `row` of `table`; account them."""
-        packets, grouping = block.packets, block.grouping
-        accepted = row >= 0
-        is_all = bool(accepted.all())
-        half_flow_row = row.take(grouping.flow_of)
+        half_flow_row = row.take(block.grouping.flow_of)
         half_row = 2 * half_flow_row
-        half_row += grouping.half_reversed
-        half_accepted = None if is_all else half_flow_row >= 0
-        add_packets(table, flows, block, half_row=half_row, accepted=half_accepted)
-        count_retransmissions(table, flows, packets, grouping, half_row)
-        table.put_flows(row, flows) if is_all else table.put_flows(row[accepted], flows[accepted])
+        half_row += block.grouping.half_reversed
+        add_packets(table, flows, block, half_row)
+        count_retransmissions(table, flows, block.packets, block.grouping, half_row)
+        table.put_flows(row, flows)
         count_events(table, block, half_flow_row)
-        refused = 0
-        if half_accepted is not None:
-            refused = int((grouping.half_end - grouping.half_start + 1)[~half_accepted].sum())
-        self._loss.refused += refused
-        self._loss.metered += len(packets) - refused
+        self._loss.metered += len(block.packets)
 
     def _end(self, table: FlowRows, rows: NDArray[np.int64], reason: FlowEndReason) -> int:
         """Keep the slices of flows that end before their pane does, until it does; returns how many flows that are."""

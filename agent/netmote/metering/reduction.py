@@ -22,14 +22,9 @@ def add_packets(
     table: FlowRows,
     flows: NDArray[np.void],
     block: GroupedPackets,
-    *,
     half_row: NDArray[np.int64],
-    accepted: NDArray[np.bool_] | None,
 ) -> None:
-    """Add a grouped block: to `flows` (flows,) FLOW_ROW, and to the table's halves.
-
-    `half_row` (halves,) is each half's row in `table.halves`; it counts where `accepted`, None: everywhere.
-    """
+    """Add a grouped block: to `flows` (flows,) FLOW_ROW, and to the table's halves, whose rows are `half_row` (halves,)."""
     packets, grouping = block.packets, block.grouping
     order, start, end = grouping.order, grouping.half_start, grouping.half_end
     rows = table.take_halves(half_row)
@@ -50,8 +45,6 @@ def add_packets(
     earliest = _add_times(rows, packets.timestamp_ns, grouping)
     np.minimum(flows["first"], grouping.over_halves(np.minimum, earliest), out=flows["first"])
     of_half = _or_bits(block.tcp_control_bits, grouping)
-    if accepted is not None:
-        half_row, rows, of_half = half_row[accepted], rows[accepted], of_half[accepted]
     table.put_halves(half_row, rows)
     both = of_half.astype("u2")
     both *= np.uint16(0x0101)  # of the open pane, and since the flow began

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from netmote.metering.flow_key import GroupedPackets, regroup
+from netmote.metering.flow_key import GroupedPackets, Part
 from netmote.metering.flow_rows import FlowRows
 from netmote.records.flow import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 
@@ -35,18 +35,10 @@ class Reopenings:
         return np.append(self.flow[1:] != self.flow[:-1], True)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """Some packets of a block, grouped, and the flows of the whole they belong to."""
-
-    block: GroupedPackets
-    flow: NDArray[np.int64]  # (flows,)
-
-
 def reopenings(table: FlowRows, block: GroupedPackets, row: NDArray[np.int64], *, most: int) -> Reopenings | None:
     """The first `most` packets of a block that begin a connection anew; None where there are none.
 
-    `row` (flows,) are the table's rows, -1: refused.
+    `row` (flows,) are the table's rows.
     """
     grouping, bits = block.grouping, block.tcp_control_bits
     syn = np.flatnonzero((bits & (TCP_SYN | TCP_ACK)) == TCP_SYN)
@@ -55,8 +47,7 @@ def reopenings(table: FlowRows, block: GroupedPackets, row: NDArray[np.int64], *
     flow_of = grouping.flow_of
     may_close = np.zeros(len(row), "?")
     may_close[flow_of[grouping.half_of[np.flatnonzero((bits & (TCP_FIN | TCP_RST)) != 0)]]] = True
-    opened = np.unique(flow_of[grouping.half_of[syn]])
-    opened = opened[row[opened] >= 0]
+    opened = flow_of.take(grouping.half_of.take(syn))
     state = np.zeros(len(row), "u1")  # before the block, of the flows opened in it
     lives = table.control_bits[2 * row[opened, None] + (0, 1), 1]
     state[opened] = _state_of(lives[:, 0], _STATES[0]) | _state_of(lives[:, 1], _STATES[1])
@@ -137,15 +128,5 @@ def split(block: GroupedPackets, found: Reopenings) -> tuple[Part | None, Groupe
     later = np.flatnonzero(is_later)
     later = later[np.lexsort((grouping.order[later], is_reversed[later], number[later]))]
     earlier = np.flatnonzero(~is_later)
-    rest = _part(block, later, number - 1, is_reversed).block
-    return (_part(block, earlier, flow, is_reversed) if len(earlier) else None), rest
-
-
-def _part(block: GroupedPackets, place: NDArray[np.int64], flow: NDArray[np.int64], is_reversed: NDArray[np.int64]) -> Part:
-    """The packets at `place`, by `flow`; they stand in the order of flow, direction and capture."""
-    position = block.grouping.order[place]
-    kept = np.zeros(len(block.packets), "?")
-    kept[position] = True
-    grouping = regroup((np.cumsum(kept) - 1)[position], flow[place], is_reversed[place])
-    packets = block.packets.kept(kept)
-    return Part(GroupedPackets.of(packets, grouping), flow[place[grouping.half_start[grouping.flow_half]]])
+    rest = block.part(later, number[later] - 1).block
+    return (block.part(earlier, flow[earlier]) if len(earlier) else None), rest

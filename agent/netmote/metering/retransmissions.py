@@ -23,7 +23,7 @@ def count_retransmissions(
 ) -> None:
     """Count the hints of a block in `table`, and keep what is expected next in `flows` (flows,) FLOW_ROW.
 
-    `half_row` (halves,) is each half's row in the table, negative where its flow is refused.
+    `half_row` (halves,) is each half's row in the table.
     """
     length = packets.tcp_payload_octets.take(grouping.order, mode="wrap")
     place = np.flatnonzero(length != 0)
@@ -43,7 +43,6 @@ def count_retransmissions(
     expected[flow, side] = newest
     if len(again):
         row = half_row.take(streams.half.take(again))
-        again, row = again[row >= 0], row[row >= 0]
         amount = 1 if weight is None else weight.take(again)
         np.add.at(table.counters, (row >> 1, RETRANSMISSIONS + (row & 1)), np.uint32(amount))
 
