@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from capture_files import SECOND, enhanced, interface, pcap, section
 from frames_in_memory import decode_frames, frames_of
+from scapy.contrib.geneve import GENEVE
 from scapy.contrib.gtp import GTP_U_Header
 from scapy.contrib.mpls import MPLS
 from scapy.layers.inet import IP, TCP, UDP
@@ -23,7 +24,7 @@ from netmote.capture.packets import PacketColumns
 from netmote.capture.pcap_file import read_capture
 from netmote.capture.ring import Ring
 
-ALL = ("gre", "ipip", "vxlan", "gtpu")
+ALL = ("gre", "ipip", "vxlan", "geneve", "gtpu")
 LINK = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 FOUR = IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=1000, dport=80, flags="PA", seq=7) / Raw(b"x" * 100)
 SIX = IPv6(src="fd00::1", dst="fd00::2") / TCP(sport=1001, dport=443, flags="PA", seq=8) / Raw(b"x" * 100)
@@ -36,6 +37,8 @@ TUNNELS = [
     LINK / OUTER_SIX / FOUR,
     LINK / OUTER / UDP(sport=1, dport=4789) / VXLAN(flags=8) / Ether() / Dot1Q(vlan=3) / SIX,
     LINK / OUTER_SIX / UDP(sport=1, dport=4789) / VXLAN(flags=8) / Ether() / SIX,
+    LINK / OUTER / UDP(sport=1, dport=6081) / GENEVE(proto=0x6558) / Ether() / SIX,
+    LINK / OUTER_SIX / UDP(sport=1, dport=6081) / GENEVE(proto=0x86DD) / SIX,
     LINK / OUTER / UDP(sport=1, dport=2152) / GTP_U_Header(gtp_type=255, teid=1) / SIX,
     LINK / OUTER_SIX / UDP(sport=1, dport=2152) / GTP_U_Header(gtp_type=255, teid=1, S=1) / FOUR,
 ]
@@ -76,7 +79,7 @@ def test_the_ring_keeps_what_is_needed_to_look_inside(wire, tunnels, version: st
         ring.close()
     assert found == rows(decode_frames(frames, tunnels=tunnels))
     inside = [row for row in found if row[3] in (1000, 1001)]
-    assert len(inside) == 4 + {0: 0, 4: 8, 1: 2}[len(tunnels)]
+    assert len(inside) == 4 + {0: 0, len(ALL): len(TUNNELS), 1: 2}[len(tunnels)]
 
 
 @pytest.mark.parametrize("kind", ["pcap", "pcapng"])
@@ -95,8 +98,8 @@ def test_evidence_finds_the_frames_of_an_inner_flow() -> None:
     frames = frames_of([bytes(frame) for frame in TUNNELS])
     flow = FlowEnds("fd00::1", 1001, "fd00::2", 443, 6)
     assert not frames_of_flows(frames, (flow,)).any()
-    assert frames_of_flows(frames, (flow,), tunnels=ALL).sum() == 6
-    assert frames_of_address(frames, "10.0.0.2", tunnels=ALL).nonzero()[0].tolist() == [3, 7]
+    assert frames_of_flows(frames, (flow,), tunnels=ALL).sum() == 8
+    assert frames_of_address(frames, "10.0.0.2", tunnels=ALL).nonzero()[0].tolist() == [3, 9]
 
 
 def test_the_document_names_them() -> None:

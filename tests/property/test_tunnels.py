@@ -5,6 +5,7 @@ from frames_in_memory import decode_frames
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scapy.contrib.erspan import ERSPAN_II, ERSPAN_III
+from scapy.contrib.geneve import GENEVE
 from scapy.contrib.gtp import GTP_U_Header, GTPPDUSessionContainer
 from scapy.contrib.mpls import MPLS
 from scapy.layers.dns import DNS, DNSQR
@@ -17,7 +18,7 @@ from scapy.packet import Packet, Raw
 
 from netmote.capture.packets import ROW_COLUMNS, PacketColumns
 
-ALL = ("gre", "ipip", "vxlan", "gtpu")
+ALL = ("gre", "ipip", "vxlan", "geneve", "gtpu")
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LINK = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 ports = st.integers(1024, 2000)  # none that scapy would read the payload of, none of a tunnel
@@ -65,7 +66,7 @@ def ether(inner: Packet, *, is_tagged: bool) -> Packet:
 def wrapped(draw, inner: Packet, outer: Packet | None = None) -> tuple[Packet, str]:  # noqa: PLR0911 - a kind each
     """The inner packet in a tunnel of any kind, and which."""
     outer = draw(outers()) if outer is None else outer
-    kind = draw(st.sampled_from(["gre", "gre ethernet", "gre mpls", "pptp", "erspan", "ipip", "vxlan", "gtpu"]))
+    kind = draw(st.sampled_from(["gre", "gre ethernet", "gre mpls", "pptp", "erspan", "ipip", "vxlan", "geneve", "gtpu"]))
     flags = {f"{name}_present": int(draw(st.booleans())) for name in ("chksum", "key", "seqnum")}
     is_four = isinstance(inner, IP)
     if kind == "gre":
@@ -91,6 +92,12 @@ def wrapped(draw, inner: Packet, outer: Packet | None = None) -> tuple[Packet, s
     if kind == "vxlan":
         frame = ether(inner, is_tagged=draw(st.booleans()))
         return in_ip(outer, 17) / UDP(sport=draw(ports), dport=4789) / VXLAN(vni=7, flags=8) / frame, "vxlan"
+    if kind == "geneve":
+        options = bytes.fromhex("0102 03 01 deadbeef") * draw(st.integers(0, 3))
+        payload = ether(inner, is_tagged=draw(st.booleans())) if draw(st.booleans()) else inner
+        ether_type = 0x6558 if isinstance(payload, Ether) else 0x0800 if is_four else 0x86DD
+        header = GENEVE(vni=7, proto=ether_type, optionlen=len(options) // 4)
+        return in_ip(outer, 17) / UDP(sport=draw(ports), dport=6081) / Raw(bytes(header) + options) / payload, "geneve"
     header = GTP_U_Header(teid=9, gtp_type=255)
     if draw(st.booleans()):
         header = GTP_U_Header(teid=9, gtp_type=255, E=1, next_ex=0x85) / GTPPDUSessionContainer(type=0, QFI=1)
@@ -200,6 +207,9 @@ INNER = IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=1, dport=2) / Raw(b"x" * 
         OUTER / UDP(sport=1, dport=4789) / VXLAN(flags=0) / Ether() / INNER,
         OUTER / UDP(sport=1, dport=4789) / VXLAN(flags=8) / Ether() / ARP(),
         OUTER / UDP(sport=4789, dport=1) / VXLAN(flags=8) / Ether() / INNER,
+        OUTER / UDP(sport=1, dport=6081) / Raw(b"\x40\0\x65\x58" + bytes(4) + bytes(Ether() / INNER)),
+        OUTER / UDP(sport=1, dport=6081) / Raw(b"\0\x80\x65\x58" + bytes(4) + bytes(Ether() / INNER)),
+        OUTER / UDP(sport=1, dport=6081) / Raw(b"\x3f\0\x65\x58" + bytes(4) + bytes(Ether() / INNER)),
         OUTER / UDP(sport=1, dport=2152) / GTP_U_Header(gtp_type=1),
         OUTER / UDP(sport=1, dport=2152) / Raw(b"\x30\xff\0\x20\0\0\0\1" + b"\x20" * 40),
         in_ip(OUTER, 4) / Raw(b"\x44" + bytes(INNER)[1:]),

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed"),
 ]
 
-ALL = ("gre", "ipip", "vxlan", "gtpu")
+ALL = ("gre", "ipip", "vxlan", "geneve", "gtpu")
 _LINKS = {"eth", "ethertype", "vlan", "mpls", "llc", "ieee8021ad"}
 # What may stand between two IP layers, extension headers and links left out.
 TUNNEL = {
@@ -28,6 +28,7 @@ TUNNEL = {
     ("gre", "ppp"): "gre",
     ("gre", "erspan"): "gre",
     ("udp", "vxlan"): "vxlan",
+    ("udp", "geneve"): "geneve",
     ("udp", "gtp"): "gtpu",
 }
 _EXTENSIONS = {"ipv6.hopopts", "ipv6.routing", "ipv6.fraghdr", "ipv6.dstopts", "ah"}
@@ -50,6 +51,10 @@ _FIELDS = [
 # (file, what differs): why. Every other disagreement is a failure.
 _BIG_TCP = "the outer lengths are 0, in a segment of more than 65,535 octets (Linux BIG TCP): this tshark looks into no UDP there"
 KNOWN: dict[tuple[str, str], str] = {
+    ("tcpdump/bigtcp-ipv4-geneve-ipv4.pcap", "ends"): _BIG_TCP,
+    ("tcpdump/bigtcp-ipv4-geneve-ipv6.pcap", "ends"): _BIG_TCP,
+    ("tcpdump/bigtcp-ipv6-geneve-ipv4.pcap", "ends"): _BIG_TCP,
+    ("tcpdump/bigtcp-ipv6-geneve-ipv6.pcap", "ends"): _BIG_TCP,
     ("tcpdump/bigtcp-ipv4-vxlan-ipv4.pcap", "ends"): _BIG_TCP,
     ("tcpdump/bigtcp-ipv4-vxlan-ipv6.pcap", "ends"): _BIG_TCP,
     ("tcpdump/bigtcp-ipv6-vxlan-ipv4.pcap", "ends"): _BIG_TCP,

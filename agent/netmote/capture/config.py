@@ -44,9 +44,9 @@ class CaptureConfig(Section):
     """Only packets that this expression wants, as tcpdump takes it (pcap-filter(7)), such as "not port 22"; the others are dropped in the
     kernel and counted nowhere. Empty: all. Needs libpcap. `vlan`, directions and names of hosts are refused; addresses are not."""
 
-    tunnels: tuple[Literal["gre", "ipip", "vxlan", "gtpu"], ...] = ()
+    tunnels: tuple[Literal["gre", "ipip", "vxlan", "geneve", "gtpu"], ...] = ()
     """Tunnels whose inner packets are metered in place of the outer ones: `gre` (also ERSPAN and PPTP), `ipip` (IPv4 and IPv6 in either),
-    `vxlan`, `gtpu`. What cannot be looked into, such as fragments, stays the outer packet. MPLS and PPPoE are always stepped over."""
+    `vxlan`, `geneve`, `gtpu`. What cannot be looked into, such as fragments, stays the outer packet. MPLS and PPPoE are always stepped over."""
 
     workers: int = Field(default=1, ge=1, le=8)
     """Processes that read and meter each interface, for more packets than one core takes. They share its packets by pairs of addresses,

@@ -1,4 +1,4 @@
-"""The packet inside a packet, when asked: GRE, IP in IP, VXLAN, GTP-U.
+"""The packet inside a packet, when asked: GRE, IP in IP, VXLAN, Geneve, GTP-U.
 
 The inner packet takes the place of the outer one: addresses, ports, lengths and everything else are its own, and its octets are those
 of its IP packet, so that what the tunnel adds is not counted. The VLAN stays that of the outer frame; keys, VNIs and TEIDs are not told,
@@ -26,9 +26,9 @@ from netmote.capture.internet import Columns, Datagrams, decode_ipv4, decode_ipv
 from netmote.capture.link_layer import network_layer
 from netmote.capture.packets import PROTOCOL_UDP
 
-Tunnel = Literal["gre", "ipip", "vxlan", "gtpu"]
+Tunnel = Literal["gre", "ipip", "vxlan", "geneve", "gtpu"]
 IP_PROTOCOLS: dict[str, tuple[int, ...]] = {"gre": (47,), "ipip": (4, 41)}  # IANA protocol numbers
-UDP_PORTS = {"vxlan": 4789, "gtpu": 2152}  # RFC 7348 section 5, 3GPP TS 29.281 section 4.4.2
+UDP_PORTS = {"vxlan": 4789, "geneve": 6081, "gtpu": 2152}  # RFC 7348, RFC 8926 section 3.3, 3GPP TS 29.281 section 4.4.2
 _DEEPEST = 4
 _ETHERNET = 0xFFFF  # an Ethernet frame comes next: no EtherType
 # GRE: flags of RFC 2784, RFC 2890, RFC 1701 (routing) and RFC 2637 (acknowledgement), and protocol types.
@@ -153,6 +153,16 @@ def _vxlan(buffer: NDArray[np.uint8], offset: NDArray[np.int64], end: NDArray[np
     return np.where(is_valid, _ETHERNET, NOT_IP).astype("u2"), offset + 16
 
 
+def _geneve(buffer: NDArray[np.uint8], offset: NDArray[np.int64], end: NDArray[np.int64], _: NDArray[np.uint8]) -> _Found:
+    """RFC 8926 section 3.4: version 0, options in units of four octets, and the EtherType of what is inside."""
+    header = rows_at(buffer, offset + 8, 4)
+    behind = offset + 16 + 4 * (header[:, 0] & 0x3F).astype("i8")
+    ether_type = header.view(">u2")[:, 1].astype("u2")
+    ether_type[ether_type == _TRANSPARENT_ETHERNET] = _ETHERNET
+    ether_type[(header[:, 0] >> 6 != 0) | (header[:, 1] & 0x80 != 0) | (behind > end)] = NOT_IP  # O: for the endpoints
+    return ether_type, behind
+
+
 def _gtp(buffer: NDArray[np.uint8], offset: NDArray[np.int64], end: NDArray[np.int64], _: NDArray[np.uint8]) -> _Found:
     """A user packet of GTP-U version 1 (3GPP TS 29.281 section 5), behind its extension headers; its first nibble tells the version."""
     header = rows_at(buffer, offset + 8, 12)
@@ -175,4 +185,4 @@ def _gtp(buffer: NDArray[np.uint8], offset: NDArray[np.int64], end: NDArray[np.i
     return np.where(is_packet, ether_type, NOT_IP).astype("u2"), behind
 
 
-_HEADERS = {"gre": _gre, "ipip": _ip_in_ip, "vxlan": _vxlan, "gtpu": _gtp}
+_HEADERS = {"gre": _gre, "ipip": _ip_in_ip, "vxlan": _vxlan, "geneve": _geneve, "gtpu": _gtp}
