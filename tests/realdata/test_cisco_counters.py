@@ -1,7 +1,10 @@
-"""Recorded router counters, served by a live agent and polled in compressed time: the rates are the recording's.
+"""Recorded router counters, served by a live agent and polled in compressed time: the rates are the recording's, its faults are alerts.
 
-Cisco's IOS-XR recordings (cisco-ie/telemetry), a reading about every 10 s for half an hour.
+Cisco's IOS-XR recordings with timed faults (cisco-ie/telemetry), a reading about every 10 s. The agent tells every port up, always,
+so an alert can come of counters alone.
 """
+
+import csv
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -13,6 +16,9 @@ from counter_replay import CounterReplay, Instant, read_recording
 from manual_clock import ManualClock
 from snmp_fault_agent import FaultAgent
 
+from netmote.alerts.alert import Alert, AlertState
+from netmote.analysis.assembly import assemble
+from netmote.analysis.config import AnalysisConfig
 from netmote.clock import SystemClock
 from netmote.records.batch import Batch
 from netmote.records.interface import INTERFACE_COUNTERS, InterfaceBatch, InvalidReason
@@ -100,3 +106,24 @@ async def test_rates_are_those_of_the_recording(
                 assert rate == pytest.approx((after[counter] - before[counter]) / seconds, rel=0.01, abs=1.0)
                 compared += 1
     assert compared > 0.99 * 2 * (len(instants) - 1) * len(instants[0].ports)
+
+
+async def test_a_port_that_is_shut_is_alerted(data: Path, backend: Backends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty minutes of a router under load, then one of its ports is shut: one alert, of that port, within 80 s, and no other.
+
+    The window is a minute, so that is how long the silence must be seen.
+    """
+    folder = data / "counters" / "cisco" / "ds11_leaf7_ifshut_bfd"
+    with (folder / "events.csv").open(newline="") as stream:
+        shut = next(row for row in csv.DictReader(stream) if row["event"] == "shutdown_interface")
+    at = float(shut["timestamp"])
+    instants = [instant for instant in read_recording(folder / "leaf7.csv.gz") if instant.time < at + 120]
+    polled = await play(instants, backend, monkeypatch, "leaf7")
+    analysis = assemble(AnalysisConfig(), sensor="s").analysis
+    alerts: list[Alert] = [alert for batch in polled.batches for alert in analysis.observe(batch).alerts]
+    firing = {alert.alert_id: alert for alert in alerts if alert.state is AlertState.FIRING}
+    (alert,) = firing.values()
+    assert alert.entity.name == f"leaf7/{shut['interface']}"
+    assert alert.group == "interface_silent"
+    assert 0 < alert.fired_at_ns / 1e9 - at < 80
+    assert {each.feature for each in alert.contributors} >= {"in_packets_per_second", "out_packets_per_second"}
