@@ -5,7 +5,6 @@ so an alert can come of counters alone.
 """
 
 import csv
-
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
