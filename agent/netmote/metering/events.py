@@ -25,7 +25,8 @@ def count_events(table: FlowRows, block: GroupedPackets, half_flow_row: NDArray[
     dns = packets.dns
     if not (len(typed) or len(fragments) or len(dns)):
         return
-    row_of = half_flow_row.take(grouping.half_of_packets())
+    half = block.half_of_packets()
+    row_of = np.where(half >= 0, half_flow_row.take(half), -1)
     protocol, kind = packets.protocol_identifier[typed], packets.icmp_type[typed]
     is_unreachable = ((protocol == PROTOCOL_ICMP) & (kind == 3)) | ((protocol == PROTOCOL_ICMPV6) & (kind == 1))
     _count(table, "icmp_unreachable_count", row_of[typed[is_unreachable]])
@@ -42,4 +43,6 @@ def count_events(table: FlowRows, block: GroupedPackets, half_flow_row: NDArray[
 def _count(table: FlowRows, name: str, rows: NDArray[np.int64], amount: NDArray[np.uint32] | None = None) -> None:
     if not len(rows):
         return
-    np.add.at(table.counters[:, COUNTERS[name][0]], rows, np.uint32(1) if amount is None else amount)
+    held = rows >= 0
+    amounts = np.ones(len(rows), "u4") if amount is None else amount
+    np.add.at(table.counters[:, COUNTERS[name][0]], rows[held], amounts[held])

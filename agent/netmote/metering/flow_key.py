@@ -141,7 +141,7 @@ def _six(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grouping:
-    """Packets of a block by flow and direction. A half is the packets of one flow in one direction, in capture order."""
+    """Packets of a block, all or some, by flow and direction. A half is those of one flow in one direction, in capture order."""
 
     order: NDArray[np.int64]  # (n,) packet positions, half by half
     half_start: NDArray[np.int64]  # (halves,) where each half begins in `order`
@@ -171,16 +171,10 @@ class Grouping:
         extreme.at(found, self.half_of, values)
         return found
 
-    def half_of_packets(self) -> NDArray[np.int64]:
-        """(n,) half of each packet, in capture order."""
-        half = np.empty_like(self.half_of)
-        half[self.order] = self.half_of
-        return half
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupedPackets:
-    """Packets, and their grouping."""
+    """Packets, and the grouping of all or some of them: the others are no part of this."""
 
     packets: PacketColumns
     grouping: Grouping
@@ -192,13 +186,16 @@ class GroupedPackets:
 
     def part(self, place: NDArray[np.int64], flow: NDArray[np.int64]) -> "Part":
         """Only the packets at `place` (k,) in the grouping's order, which also is the order of `flow` (k,), direction and capture."""
-        position = self.grouping.order.take(place)
-        kept = np.zeros(len(self.packets), "?")
-        kept[position] = True
         is_reversed = self.grouping.half_reversed.take(self.grouping.half_of.take(place))
-        grouping = regroup((np.cumsum(kept) - 1)[position], flow, is_reversed)
-        block = GroupedPackets.of(self.packets.kept(kept), grouping)
+        grouping = regroup(self.grouping.order.take(place), flow, is_reversed)
+        block = GroupedPackets(self.packets, grouping, self.tcp_control_bits.take(place))
         return Part(block, flow.take(grouping.half_start.take(grouping.flow_half)))
+
+    def half_of_packets(self) -> NDArray[np.int64]:
+        """(packets,) half of each packet, in capture order; -1: none."""
+        half = np.full(len(self.packets), -1, "i8")
+        half[self.grouping.order] = self.grouping.half_of
+        return half
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -252,7 +252,7 @@ class FlowMeter:
             if not len(place):
                 return len(packets)
             part = block.part(place, flow.take(place))
-            block, row, first = part.block, row.take(part.flow), part.block.grouping.first_packet
+            block, row, first = part.block, row.take(part.flow), first.take(part.flow)
         found = reopenings(self._table, block, row, most=self._quarter() - self._reopened_in_pane)
         if found is None:
             self._reduce(block, row, first, _NOWHERE)
@@ -272,7 +272,7 @@ class FlowMeter:
         begun.keys[:], begun.far[:] = table.take_keys(rows), table.far[rows]
         begun.begin(
             number,
-            initiator=grouping.half_reversed[grouping.half_of_packets()[at]] != 0,
+            initiator=grouping.half_reversed[block.half_of_packets()[at]] != 0,
             traits=(packets.ip_class_of_service[at], packets.icmp_type[at], packets.icmp_code[at]),
         )
         flows = begun.take_flows(number)
@@ -323,7 +323,7 @@ class FlowMeter:
         count_retransmissions(table, flows, block.packets, block.grouping, half_row)
         table.put_flows(row, flows)
         count_events(table, block, half_flow_row)
-        self._loss.metered += len(block.packets)
+        self._loss.metered += len(block.grouping.order)
 
     def _end(self, table: FlowRows, rows: NDArray[np.int64], reason: FlowEndReason) -> int:
         """Keep the slices of flows that end before their pane does, until it does; returns how many flows that are."""

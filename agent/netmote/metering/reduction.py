@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netmote.capture.packets import CoalescedColumns
 from netmote.metering.flow_key import GroupedPackets, Grouping
 from netmote.metering.flow_rows import MOST_LENGTH, NEVER, NO_GAP, FlowRows
 
@@ -29,7 +28,7 @@ def add_packets(
     order, start, end = grouping.order, grouping.half_start, grouping.half_end
     rows = table.take_halves(half_row)
     length = packets.ip_total_length.take(order, mode="wrap")
-    _add_lengths(flows, length, packets.coalesced, grouping)
+    _add_lengths(flows, length, grouping)
     _add_ttl(flows, packets.time_to_live.take(order, mode="wrap"), grouping)
     wide = length.astype("u8")
     _add(rows["octets"], _half_sums(wide, end))
@@ -37,11 +36,7 @@ def add_packets(
     _add(rows["squares"], _half_sums(wide, end))
     _add(rows["packets"], (end - start + 1).astype("u4"))
     if len(packets.coalesced):
-        half = grouping.half_of_packets().take(packets.coalesced.position)
-        np.add.at(rows["packets"], half, packets.coalesced.extra_packets)
-        np.add.at(rows["octets"], half, packets.coalesced.extra_octets)
-        np.add.at(rows["squares"], half, packets.coalesced.extra_squares)
-        rows["gap_minimum"][half] = 0  # segments of one time
+        _add_coalesced(flows, rows, block)
     earliest = _add_times(rows, packets.timestamp_ns, grouping)
     np.minimum(flows["first"], grouping.over_halves(np.minimum, earliest), out=flows["first"])
     of_half = _or_bits(block.tcp_control_bits, grouping)
@@ -56,11 +51,24 @@ def add_packets(
         pairs[half_row.take(more)] = both.take(more)
 
 
-def _add_lengths(flows: NDArray[np.void], length: NDArray[np.uint32], coalesced: CoalescedColumns, grouping: Grouping) -> None:
+def _add_coalesced(flows: NDArray[np.void], rows: NDArray[np.void], block: GroupedPackets) -> None:
+    """What packets that stand for several are beyond the segment their columns say."""
+    coalesced = block.packets.coalesced
+    half = block.half_of_packets().take(coalesced.position)
+    is_here = half >= 0
+    half = half[is_here]
+    for name in ("packets", "octets", "squares"):
+        np.add.at(rows[name], half, getattr(coalesced, f"extra_{name}")[is_here])
+    rows["gap_minimum"][half] = 0  # segments of one time
+    flow, length = block.grouping.flow_of.take(half), np.minimum(coalesced.smallest[is_here], MOST_LENGTH)
+    ttl = flows["minimum_ttl"].copy()
+    np.minimum.at(flows["minimum"], flow, (length << _BESIDE_LENGTH) | np.uint32(0xFF))
+    flows["minimum_ttl"] = ttl
+
+
+def _add_lengths(flows: NDArray[np.void], length: NDArray[np.uint32], grouping: Grouping) -> None:
     """Smallest and largest total length; the octet below them, the time to live, stays."""
     smallest, largest = grouping.over_packets(np.minimum, length), grouping.over_packets(np.maximum, length)
-    if len(coalesced):
-        np.minimum.at(smallest, grouping.half_of_packets().take(coalesced.position), coalesced.smallest)
     np.minimum(smallest, MOST_LENGTH, out=smallest)
     np.minimum(largest, MOST_LENGTH, out=largest)
     for name, extreme, of_half, beside in (("minimum", np.minimum, smallest, 0xFF), ("maximum", np.maximum, largest, 0)):
