@@ -34,6 +34,7 @@ def test_interfaces_of_ours() -> None:
     assert ended("interface:s1/eth0", captured={"eth1"}) == {
         ("capture_interface_gone", "interface:s1/eth0"),
         ("capture_unavailable", "interface:s1/eth0"),
+        ("capture_link_down", "interface:s1/eth0"),
     }
     assert ("capture_unavailable", "sensor:s1") in ended("sensor:s1")
 

@@ -12,7 +12,7 @@ from netmote.records.fact import Fact, FactBatch
 SOURCE = "daemon"
 _OF_DEVICE = ("device_unreachable",)
 _OF_PORT = ("interface_down",)
-_OF_CAPTURE = ("capture_interface_gone", "capture_unavailable")
+_OF_CAPTURE = ("capture_interface_gone", "capture_unavailable", "capture_link_down")
 
 
 def orphan_facts(
