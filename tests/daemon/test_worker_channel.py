@@ -8,13 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netmote.capture.packets import ClaimColumns
 from netmote.daemon.worker_channel import (
     BrokenChannelError,
     Kind,
     MessageReader,
     Progress,
+    decode_claims,
     decode_pane,
     decode_progress,
+    encode_claims,
     encode_pane,
     encode_progress,
     framed,
@@ -46,6 +49,28 @@ def test_messages_survive_any_cut(cuts: list[int]) -> None:
     assert (pane.start_ns, pane.end_ns, pane.loss) == (7 * PANE_NS, 8 * PANE_NS, LOSS)
     assert decode_progress(found[1][1]) == progress
     assert found[2][1] == b"away"
+
+
+@given(count=st.integers(0, 300), left_out=st.integers(0, 2**32 - 1))
+def test_claims_come_back_bit_by_bit(count: int, left_out: int) -> None:
+    """Who claims which address, when and in which VLAN, and how many were left out; a message that was cut is none."""
+    random = np.random.default_rng(count)
+    claims = ClaimColumns(
+        np.zeros(count, "i8"),
+        random.integers(0, 2**62, count),
+        random.integers(1, 7, count).astype("u1"),
+        random.integers(0, 2**32, count).astype("u4"),
+        random.integers(0, 2**48, count).astype("u8"),
+        np.frombuffer(random.bytes(16 * count), "V16"),
+    )
+    ((kind, payload),) = MessageReader(1 << 20).feed(encode_claims(claims, left_out))
+    found, told = decode_claims(payload)
+    assert (kind, told) == (Kind.CLAIMS, left_out)
+    for column in fields(ClaimColumns):
+        assert getattr(found, column.name).tolist() == getattr(claims, column.name).tolist(), column.name
+    for cut in (payload[:3], payload + b"x"):
+        with pytest.raises(BrokenChannelError, match="claims"):
+            decode_claims(cut)
 
 
 def test_what_no_worker_sends_is_refused() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netmote.capture.packets import Claim, ClaimColumns
-from netmote.metering.neighbours import Neighbours, is_virtual
+from netmote.metering.neighbours import Neighbours, distinct, is_virtual
 from netmote.records.fact import Fact
 
 SECOND = 1_000_000_000
@@ -206,6 +206,18 @@ def test_block_borders_change_nothing(said: list[Said], borders: set[int], bound
         start = stop
     assert found == expected
     assert len(whole) == len(cut) <= bound
+
+
+def test_a_flood_is_handed_on_in_part() -> None:
+    """What is heard again in the same second is left out; beyond the bound all is, and counted. What is handed on tells the same facts."""
+    storm = columns(*(Said(0, A) for _ in range(9_000)), Said(1, A), *(Said(1, B) for _ in range(5)))
+    parts, left_out = distinct(storm, 100)
+    assert ([len(part) for part in parts], left_out) == ([1, 1, 3], 0)
+    of = neighbours()
+    assert [fact.name for part in parts for batch in of.observe(part) for fact in batch.facts] == ["neighbour_changed"]
+    parts, left_out = distinct(columns(*(Said(0, A + n, n) for n in range(20_000))), 5_000)
+    assert (sum(map(len, parts)), left_out) == (8_192, 20_000 - 8_192)
+    assert distinct(ClaimColumns(), 10) == ([], 0)
 
 
 def test_no_claims_no_batch() -> None:

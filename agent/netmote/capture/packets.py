@@ -78,7 +78,7 @@ class _SparseColumns:
         chosen = keep[self.position]
         return self.taken(chosen, (np.cumsum(keep) - 1)[self.position[chosen]])
 
-    def taken(self, chosen: "slice | NDArray[np.bool_]", position: NDArray[np.int64]) -> Self:
+    def taken(self, chosen: "slice | NDArray[np.bool_] | NDArray[np.int64]", position: NDArray[np.int64]) -> Self:
         """Those `chosen`, at these positions."""
         return type(self)(position, *(getattr(self, each.name)[chosen] for each in fields(self)[1:]))
 

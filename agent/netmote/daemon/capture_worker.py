@@ -18,17 +18,30 @@ from random import SystemRandom
 from typing import Any, cast
 
 from netmote.capture.link_state import LinkState
+from netmote.capture.packets import ClaimColumns
 from netmote.capture.pcapng_writer import PcapngWriter
 from netmote.capture.recent_headers import HeaderFollowers, RecentHeaders
 from netmote.capture.ring import InterfaceGone, Ring
 from netmote.capture.tunnels import Tunnel
 from netmote.clock import Clock, SystemClock
 from netmote.daemon.ring_metering import IDLE_MARGIN_NS, RingMetering
-from netmote.daemon.worker_channel import QUESTION, Kind, Progress, encode_headers, encode_pane, encode_progress, framed
+from netmote.daemon.worker_channel import (
+    QUESTION,
+    Kind,
+    Progress,
+    encode_claims,
+    encode_headers,
+    encode_pane,
+    encode_progress,
+    framed,
+)
 from netmote.metering.flow_meter import FlowMeter
+from netmote.metering.neighbours import distinct
+from netmote.records.fact import FactBatch
 from netmote.records.flow import FlowBatch
 
 _PROGRESS_SECONDS = 0.25
+_MOST_CLAIMS = 4096  # of addresses, handed on from one block
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,24 @@ class WorkerSettings:
 
     def to_argument(self) -> str:
         return json.dumps(asdict(self))
+
+
+class _ClaimSender:
+    """Passes on who claims which address: only all workers together know of a dispute."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+
+    def observe(self, claims: ClaimColumns) -> list[FactBatch]:
+        if len(claims):
+            parts, left_out = distinct(claims, _MOST_CLAIMS)
+            for part in parts:
+                self._channel.sendall(encode_claims(part, left_out))
+                left_out = 0
+        return []
+
+    def begin_anew(self) -> None:
+        """The daemon learns of it by the progress."""
 
 
 class CaptureWorker:
@@ -81,7 +112,8 @@ class CaptureWorker:
                 self._begin_followers(ring, held)
                 link = LinkState(settings.interface)
                 held.callback(link.close)
-                metering = RingMetering(ring, self._new_meter, clock=self._clock, link=link)
+                claims = _ClaimSender(self._channel)
+                metering = RingMetering(ring, self._new_meter, clock=self._clock, link=link, neighbours=claims)
                 if settings.begin_ns:
                     metering.meter.advance(settings.begin_ns)
                 self._follow(metering)

@@ -39,6 +39,7 @@ from netmote.daemon.worker_channel import (
     Kind,
     MessageReader,
     Progress,
+    decode_claims,
     decode_headers,
     decode_pane,
     decode_progress,
@@ -46,6 +47,8 @@ from netmote.daemon.worker_channel import (
 )
 from netmote.daemon.worker_headers import Question, WorkerHeaders
 from netmote.metering.config import MeteringConfig
+from netmote.metering.neighbours import Neighbours
+from netmote.records.fact import FactBatch
 from netmote.records.flow import FlowBatch
 
 log = logging.getLogger(__name__)
@@ -98,10 +101,13 @@ class CaptureWorkers:
         tee_name: str = "",
         hung_seconds: float = HUNG_SECONDS,
         headers: WorkerHeaders | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         """`on_death` is told the number of a worker that died, and how; `tee_name` begins the names of their copies in `tee_dir`."""
         self._interface, self._source, self._clock = interface, source, clock
         self._hung_seconds, self._headers = hung_seconds, headers
+        self._neighbours = neighbours
+        self._told: list[FactBatch] = []  # by the neighbours, not handed on yet
         # Of each worker: together they keep what one would.
         self._header_bytes = 0 if headers is None else max(LEAST_EVIDENCE, capture.evidence_size // capture.workers)
         self._capture, self._metering = capture, metering
@@ -306,6 +312,11 @@ class CaptureWorkers:
                         asked += 1
             question.expect(asked)
 
+    def take_facts(self) -> list[FactBatch]:
+        """What the neighbours told since this was last asked. Ask after each step."""
+        told, self._told = self._told, []
+        return told
+
     def _take_drained(self) -> list[FlowBatch]:
         drained, self._drained = self._drained, []
         return drained
@@ -320,6 +331,8 @@ class CaptureWorkers:
             if before is not None and worker.progress.clock_set_back > before.clock_set_back:
                 # Time begins anew: what was open before ends.
                 self._drained += self._merge.drain()
+                if self._neighbours is not None:
+                    self._neighbours.begin_anew()
             self._merge.advance(worker.number, worker.progress.watermark_ns)
             if self._headers is not None and worker.progress.first_header_ns:
                 self._headers.note_first(worker.progress.first_header_ns)
@@ -327,6 +340,11 @@ class CaptureWorkers:
             if self._headers is None or not worker.asked:
                 raise BrokenChannelError("headers that nobody asked for")
             worker.asked.popleft().answer(decode_headers(payload, link_type=self._headers.link_type))
+        elif kind is Kind.CLAIMS:
+            claims, left_out = decode_claims(payload)
+            if self._neighbours is not None:
+                self._neighbours.claims_passed_over += left_out
+                self._told += self._neighbours.observe(claims)
         elif kind is Kind.NOTE:
             self._on_tee_failure(payload.decode(errors="replace"))
         else:

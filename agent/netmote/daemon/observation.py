@@ -260,12 +260,15 @@ class Observation:
             on_tee_failure=tee_failed,
             tee_name=f"{self.interface}-{self._clock.now_ns()}",
             headers=headers,
+            neighbours=self.neighbours,
         )
 
     def _follow_workers(self, workers: CaptureWorkers, emit: Callable[[Batch], None], stop: threading.Event) -> None:
         def each_step() -> None:
             self.has_ring = self.has_ring or workers.are_reading
             self._note_link(emit, is_up=workers.is_up)
+            for told in workers.take_facts():
+                emit(told)
             died_at = self._worker_died_at
             if died_at is not None and self._clock.monotonic() - died_at > WELL_SECONDS:
                 self._worker_died_at = None

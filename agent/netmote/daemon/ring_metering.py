@@ -12,10 +12,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from netmote.capture.link_state import LinkState
-from netmote.capture.packets import PacketColumns
+from netmote.capture.packets import ClaimColumns, PacketColumns
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
 from netmote.metering.flow_meter import FlowMeter
-from netmote.metering.neighbours import Neighbours
 from netmote.records.fact import FactBatch
 from netmote.records.flow import FlowBatch
 
@@ -44,6 +43,14 @@ class DropSource(Protocol):
     def take(self) -> dict[str, int]: ...
 
 
+class ClaimObserver(Protocol):
+    """Who hears the claims of addresses: Neighbours, or a worker that passes them on."""
+
+    def observe(self, claims: ClaimColumns) -> list[FactBatch]: ...
+
+    def begin_anew(self) -> None: ...
+
+
 class RingMetering:
     """One ring and its meter. Not thread-safe."""
 
@@ -55,9 +62,9 @@ class RingMetering:
         clock: Clock,
         link: LinkState,
         drops: DropSource | None = None,
-        neighbours: Neighbours | None = None,
+        neighbours: ClaimObserver | None = None,
     ) -> None:
-        """`drops` and `neighbours` only where this is the interface's one ring: what it lost, and who is there, is told once."""
+        """`drops` only where this is the interface's one ring: what it lost is told once. `neighbours` hear who claims which address."""
         self.meter = new_meter()
         self.is_up = True
         """Whether the link was up when last looked at."""

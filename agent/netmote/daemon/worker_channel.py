@@ -3,7 +3,7 @@
     kind (u8)  length (u32, little-endian)  payload
 
 PANE: one pane of flow slices. PROGRESS: how far the worker has come, several times a second. GONE: the interface is. NOTE: the copy of
-headers cannot be written. HEADERS: what the daemon asked for, the recent headers of a span of time. The daemon's questions are two
+headers cannot be written. CLAIMS: who says it has which address. HEADERS: what the daemon asked for, the recent headers of a span of time. The daemon's questions are two
 int64 each; otherwise it says nothing but the end: it closes its side, and the worker flushes and ends.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from netmote.capture.frames import Frames
+from netmote.capture.packets import ClaimColumns
 from netmote.capture.recent_headers import KeptHeaders
 from netmote.records.flow import FLOW_DTYPE, CaptureLoss, FlowBatch
 
@@ -28,6 +29,8 @@ _PANE = struct.Struct("<qqI")
 _PROGRESS = struct.Struct("<qQIIBq")
 QUESTION = struct.Struct("<qq")
 """From when, until when."""
+_COUNT = struct.Struct("<I")
+_CLAIM = np.dtype([("timestamp_ns", "<i8"), ("kind", "u1"), ("segment", "<u4"), ("hardware", "<u8"), ("address", "V16")])
 _SMALL_BYTES = 1 << 20  # more than any message without slices
 
 
@@ -39,6 +42,7 @@ class Kind(IntEnum):
     GONE = 3
     NOTE = 4
     HEADERS = 5
+    CLAIMS = 6
 
 
 class BrokenChannelError(Exception):
@@ -105,6 +109,25 @@ def decode_progress(payload: bytes) -> Progress:
     except struct.error as error:
         raise BrokenChannelError(f"not a progress: {error}") from error
     return Progress(watermark_ns, received, flows_held, clock_set_back, bool(is_up), first_ns)
+
+
+def encode_claims(claims: ClaimColumns, passed_over: int) -> bytes:
+    """A message with these claims, at most 16,384, and how many were left out before them."""
+    rows = np.zeros(len(claims), _CLAIM)
+    for name in _CLAIM.names or ():
+        rows[name] = getattr(claims, name)
+    return framed(Kind.CLAIMS, _COUNT.pack(passed_over) + rows.tobytes())
+
+
+def decode_claims(payload: bytes) -> tuple[ClaimColumns, int]:
+    """The claims, and how many were left out. Raises BrokenChannelError."""
+    try:
+        (passed_over,) = _COUNT.unpack_from(payload)
+        rows = np.frombuffer(payload, _CLAIM, offset=_COUNT.size)
+    except (struct.error, ValueError) as error:
+        raise BrokenChannelError(f"not claims: {error}") from error
+    columns = (np.ascontiguousarray(rows[name]) for name in _CLAIM.names or ())
+    return ClaimColumns(np.zeros(len(rows), "i8"), *columns), passed_over
 
 
 def encode_headers(kept: KeptHeaders) -> bytes:

@@ -176,6 +176,22 @@ class Neighbours:
             yield _fact("dhcp_server", segment, address, time_ns, told, value=len(known) + 1.0)
 
 
+def distinct(claims: ClaimColumns, most: int) -> tuple[list[ClaimColumns], int]:
+    """The claims in parts without those told before in the same second, and how many were left out once there were `most`.
+
+    For whoever hands claims on instead of observing them: a flood costs no more than that.
+    """
+    parts: list[ClaimColumns] = []
+    for start in range(0, len(claims), _AT_ONCE):
+        if sum(map(len, parts)) >= most:
+            return parts, len(claims) - start
+        chosen = slice(start, start + _AT_ONCE)
+        part = claims.taken(chosen, claims.position[chosen])
+        first = _first_in_their_second(part, part.timestamp_ns // SECOND_NS, part.kind == Claim.DHCP_SERVER)
+        parts.append(part.taken(first, part.position[first]))
+    return parts, 0
+
+
 def is_virtual(hardware: int) -> bool:
     """A hardware address that several routers share by agreement."""
     return f"{hardware:012x}".startswith(_VIRTUAL)
