@@ -100,6 +100,17 @@ def test_what_the_kept_bytes_do_not_tell_is_left_whole() -> None:
         assert packets.ip_total_length[0] > 5000
 
 
+def test_inside_a_tunnel_that_is_looked_into() -> None:
+    """The kernel cut the inner stream: its segments count, each with the inner headers, as they do when they come one by one."""
+    outer = ETHER / IP(src="10.9.0.1", dst="10.9.0.2") / UDP(sport=9, dport=4789) / VXLAN(vni=1)
+    frames, segments = joined(outer / HEADERS["ipv4"], 5000, 1448)
+    frames = replace(frames, segment_protocol=np.array([PROTOCOL_TCP], "u1"))
+    whole = decode(frames, "x", tunnels=("vxlan",))
+    assert whole.protocol_identifier.tolist() == [PROTOCOL_TCP]
+    assert totals(whole) == totals(decode(frames_of(segments), "x", tunnels=("vxlan",)))
+    assert whole.coalesced.extra_packets.tolist() == [3]
+
+
 def test_more_than_64_kibibytes() -> None:
     """IPv4 of total length 0 and IPv6 with a jumbo header (which the segments have not): the length is the wire's."""
     four = bytearray(bytes(HEADERS["ipv4"]))
