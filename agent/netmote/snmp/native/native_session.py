@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from netmote.clock import Clock
 from netmote.snmp.config import TargetConfig
 from netmote.snmp.credentials import Community, Credentials
+from netmote.snmp.native.addresses import Addresses
 from netmote.snmp.native.ber import BerError
 from netmote.snmp.native.channel import Channel, Verdict
 from netmote.snmp.native.community_channel import CommunityChannel
@@ -30,7 +31,6 @@ from netmote.snmp.native.transport import Transport
 from netmote.snmp.native.udp_socket import Address
 from netmote.snmp.native.v1_session import V1Session
 from netmote.snmp.session import (
-    AddressUnknown,
     NetworkUnreachable,
     Reply,
     RequestTimedOut,
@@ -54,8 +54,9 @@ class NativeBackend:
     name = "native"
     verifies_digests = True  # of v3 answers; tests/snmp/native_usm/test_usm_matrix.py
 
-    def __init__(self, *, clock: Clock, random: Random) -> None:
+    def __init__(self, *, clock: Clock, random: Random, addresses: Addresses | None = None) -> None:
         self._clock, self._random = clock, random
+        self._addresses = addresses or Addresses()
         self._templates: Templates = lru_cache(TEMPLATES)(build_request)
         self._transports: dict[socket.AddressFamily, Transport] = {}
         self._sessions: set[NativeSession] = set()
@@ -69,7 +70,7 @@ class NativeBackend:
         UnsupportedSecurityLevel.
         """
         channel = await self._channel(target, credentials)
-        family, address = await _resolve(target)
+        family, address = await self._addresses.find(target.address, target.port)
         transport = self._transports.get(family)
         if transport is None:
             try:
@@ -84,7 +85,7 @@ class NativeBackend:
             timeout=target.timeout,
             clock=self._clock,
             templates=self._templates,
-            on_close=self._forget,
+            on_close=lambda session: self._forget(session, target),
         )
         self._sessions.add(session)
         return V1Session(session) if target.version == "1" else session
@@ -97,8 +98,10 @@ class NativeBackend:
                 self._v3 = await asyncio.to_thread(_v3_channels, self._random, self._clock)
         return await self._v3.open(credentials, device=target.name)
 
-    def _forget(self, session: "NativeSession") -> None:
+    def _forget(self, session: "NativeSession", target: TargetConfig) -> None:
         self._sessions.discard(session)
+        if session.was_asked and not session.was_heard:
+            self._addresses.was_silent(target.address, target.port)
         self._ignored.update(session.channel.ignored)
         self._learnt.update(session.channel.learnt)
 
@@ -151,6 +154,8 @@ class NativeSession:
         self.timeout, self.clock = timeout, clock
         self._templates, self._on_close = templates, on_close
         self._waiting: set[_Exchange] = set()
+        self.was_asked = False  # a request was sent
+        self.was_heard = False  # something came from there that names a request of ours
         self._is_closed = False
 
     async def get(self, oids: Sequence[bytes]) -> Reply:
@@ -174,6 +179,7 @@ class NativeSession:
     async def _exchange(self, template: RequestTemplate) -> Reply:
         if self._is_closed:
             raise SessionClosed("the session is closed")
+        self.was_asked = True
         exchange = _Exchange(self)
         message_id = self.transport.enter(exchange)
         self._waiting.add(exchange)
@@ -223,6 +229,7 @@ class _Exchange:
     def take(self, datagram: bytes) -> bool:
         if self.reply.done():  # a moment ago, in this same turn of the loop
             return False
+        self._session.was_heard = True
         opened = self._session.channel.open(datagram)
         if opened.verdict is Verdict.ANSWER:
             self._answered(opened.pdu)
@@ -266,17 +273,6 @@ class _Exchange:
             answered = f"; one came from {self._elsewhere[0]}, which was not asked" if self._elsewhere else ""
             reason = RequestTimedOut(f"no answer within {session.timeout:g} s{answered}")
         self.fail(reason)
-
-
-async def _resolve(target: TargetConfig) -> tuple[socket.AddressFamily, Address]:
-    """Where the device is now. Raises AddressUnknown."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(target.address, target.port, type=socket.SOCK_DGRAM)
-    except OSError as error:
-        raise AddressUnknown(f"{target.address} has no address: {error}") from error
-    family, _, _, _, sockaddr = found[0]
-    scope = sockaddr[3] if len(sockaddr) > 2 else 0
-    return family, (str(sockaddr[0]), int(sockaddr[1]), int(scope))
 
 
 def _v3_channels(random: Random, clock: Clock) -> "V3Channels":
