@@ -244,6 +244,8 @@ FACTS: Mapping[str, tuple[Entity, float, float | None]] = {
     "clock_step": (ENTITIES["sensor"], -3600.0, 0.5),
     "time_unsynchronised": (ENTITIES["sensor"], 1.0, None),
     "capture_interface_gone": (Entity(EntityKind.INTERFACE, "probe/eth0"), 1.0, None),
+    "capture_link_down": (Entity(EntityKind.INTERFACE, "probe/eth0"), 1.0, None),
+    "capture_worker_restarted": (Entity(EntityKind.INTERFACE, "probe/eth0"), 1.0, None),
     "capture_unavailable": (Entity(EntityKind.INTERFACE, "probe/eth0"), 1.0, None),
     "degraded_to_rules": (ENTITIES["sensor"], 1.0, None),
     "degraded_to_collect": (ENTITIES["sensor"], 1.0, None),
