@@ -137,7 +137,9 @@ def test_a_link_type_that_is_not_decoded_is_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_claims_come_from_files_too(tmp_path: Path, order: str) -> None:
     """ARP of an interface reaches whoever asks, in either format."""
-    frame = bytes(Ether(src="02:00:00:00:00:01") / ARP(psrc="10.0.0.1", hwsrc="02:00:00:00:00:01", pdst="10.0.0.2"))
+    frame = bytes(
+        Ether(src="02:00:00:00:00:01", dst="ff:ff:ff:ff:ff:ff") / ARP(psrc="10.0.0.1", hwsrc="02:00:00:00:00:01", pdst="10.0.0.2")
+    )
     for data in (
         pcap([(START, frame)], order=order),
         section(order=order) + interface(order=order) + enhanced(START // 1000, frame, order=order),

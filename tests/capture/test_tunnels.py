@@ -26,18 +26,19 @@ from netmote.capture.ring import Ring
 
 ALL = ("gre", "ipip", "vxlan", "geneve", "gtpu")
 LINK = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+WITHIN = Ether(src="02:00:00:00:00:03", dst="02:00:00:00:00:04")  # without a destination scapy would ask the network for one
 FOUR = IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=1000, dport=80, flags="PA", seq=7) / Raw(b"x" * 100)
 SIX = IPv6(src="fd00::1", dst="fd00::2") / TCP(sport=1001, dport=443, flags="PA", seq=8) / Raw(b"x" * 100)
 OUTER, OUTER_SIX = IP(src="192.0.2.1", dst="192.0.2.2"), IPv6(src="2001:db8::1", dst="2001:db8::2")
 LINKS = [LINK / MPLS(label=16, s=0, ttl=9) / MPLS(label=17, s=1, ttl=9) / SIX, LINK / PPPoE(sessionid=1) / PPP(proto=0x57) / SIX]
 TUNNELS = [
     LINK / OUTER / GRE(key_present=1) / SIX,
-    LINK / OUTER_SIX / GRE(proto=0x6558) / Ether() / SIX,
+    LINK / OUTER_SIX / GRE(proto=0x6558) / WITHIN / SIX,
     LINK / OUTER / SIX,
     LINK / OUTER_SIX / FOUR,
-    LINK / OUTER / UDP(sport=1, dport=4789) / VXLAN(flags=8) / Ether() / Dot1Q(vlan=3) / SIX,
-    LINK / OUTER_SIX / UDP(sport=1, dport=4789) / VXLAN(flags=8) / Ether() / SIX,
-    LINK / OUTER / UDP(sport=1, dport=6081) / GENEVE(proto=0x6558) / Ether() / SIX,
+    LINK / OUTER / UDP(sport=1, dport=4789) / VXLAN(flags=8) / WITHIN / Dot1Q(vlan=3) / SIX,
+    LINK / OUTER_SIX / UDP(sport=1, dport=4789) / VXLAN(flags=8) / WITHIN / SIX,
+    LINK / OUTER / UDP(sport=1, dport=6081) / GENEVE(proto=0x6558) / WITHIN / SIX,
     LINK / OUTER_SIX / UDP(sport=1, dport=6081) / GENEVE(proto=0x86DD) / SIX,
     LINK / OUTER / UDP(sport=1, dport=2152) / GTP_U_Header(gtp_type=255, teid=1) / SIX,
     LINK / OUTER_SIX / UDP(sport=1, dport=2152) / GTP_U_Header(gtp_type=255, teid=1, S=1) / FOUR,
@@ -113,7 +114,7 @@ def test_the_document_names_them() -> None:
 def test_joined_segments_inside_are_taken_apart() -> None:
     """The kernel says how the payload inside was cut: each segment counts with the inner headers alone."""
     inner = IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=1000, dport=80) / Raw(b"x" * 2500)
-    frames = frames_of([bytes(LINK / OUTER / UDP(sport=1, dport=4789) / VXLAN(flags=8) / Ether() / inner)])
+    frames = frames_of([bytes(LINK / OUTER / UDP(sport=1, dport=4789) / VXLAN(flags=8) / WITHIN / inner)])
     frames = replace(frames, segment_size=np.array([1000], "u2"), segment_protocol=np.array([6], "u1"))
     opened, closed = decode(frames, "x", tunnels=ALL), decode(frames, "x")
     assert opened.ip_total_length.tolist() == [1040]

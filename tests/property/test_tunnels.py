@@ -21,6 +21,7 @@ from netmote.capture.packets import ROW_COLUMNS, PacketColumns
 ALL = ("gre", "ipip", "vxlan", "geneve", "gtpu")
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LINK = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+WITHIN = Ether(src="02:00:00:00:00:03", dst="02:00:00:00:00:04")  # without a destination scapy would ask the network for one
 ports = st.integers(1024, 2000)  # none that scapy would read the payload of, none of a tunnel
 
 
@@ -204,12 +205,12 @@ INNER = IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=1, dport=2) / Raw(b"x" * 
         OUTER / GRE(proto=0x0806) / ARP(),
         OUTER / GRE(version=2) / INNER,
         OUTER / GRE(routing_present=1) / INNER,
-        OUTER / UDP(sport=1, dport=4789) / VXLAN(flags=0) / Ether() / INNER,
-        OUTER / UDP(sport=1, dport=4789) / VXLAN(flags=8) / Ether() / ARP(),
-        OUTER / UDP(sport=4789, dport=1) / VXLAN(flags=8) / Ether() / INNER,
-        OUTER / UDP(sport=1, dport=6081) / Raw(b"\x40\0\x65\x58" + bytes(4) + bytes(Ether() / INNER)),
-        OUTER / UDP(sport=1, dport=6081) / Raw(b"\0\x80\x65\x58" + bytes(4) + bytes(Ether() / INNER)),
-        OUTER / UDP(sport=1, dport=6081) / Raw(b"\x3f\0\x65\x58" + bytes(4) + bytes(Ether() / INNER)),
+        OUTER / UDP(sport=1, dport=4789) / VXLAN(flags=0) / WITHIN / INNER,
+        OUTER / UDP(sport=1, dport=4789) / VXLAN(flags=8) / WITHIN / ARP(),
+        OUTER / UDP(sport=4789, dport=1) / VXLAN(flags=8) / WITHIN / INNER,
+        OUTER / UDP(sport=1, dport=6081) / Raw(b"\x40\0\x65\x58" + bytes(4) + bytes(WITHIN / INNER)),
+        OUTER / UDP(sport=1, dport=6081) / Raw(b"\0\x80\x65\x58" + bytes(4) + bytes(WITHIN / INNER)),
+        OUTER / UDP(sport=1, dport=6081) / Raw(b"\x3f\0\x65\x58" + bytes(4) + bytes(WITHIN / INNER)),
         OUTER / UDP(sport=1, dport=2152) / GTP_U_Header(gtp_type=1),
         OUTER / UDP(sport=1, dport=2152) / Raw(b"\x30\xff\0\x20\0\0\0\1" + b"\x20" * 40),
         in_ip(OUTER, 4) / Raw(b"\x44" + bytes(INNER)[1:]),
@@ -235,5 +236,5 @@ def test_dns_and_icmp_inside_are_read() -> None:
 
 def test_claims_inside_a_tunnel_are_of_another_segment() -> None:
     """Who has an address beyond the tunnel says nothing of this link."""
-    frame = OUTER / UDP(sport=1, dport=4789) / VXLAN(flags=8) / Ether() / ARP(psrc="10.0.0.1", hwsrc="02:00:00:00:00:09")
+    frame = OUTER / UDP(sport=1, dport=4789) / VXLAN(flags=8) / WITHIN / ARP(psrc="10.0.0.1", hwsrc="02:00:00:00:00:09")
     assert len(decode_frames([bytes(LINK / frame)], tunnels=ALL).claims) == 0
