@@ -247,7 +247,7 @@ async def test_known_rows_are_asked_for_side_by_side() -> None:
 
 
 async def test_an_error_of_one_request_is_the_error_of_the_walk() -> None:
-    """By itself, in no group, and the others do not run on."""
+    """By itself, in no group, and nothing runs on."""
     session = DistantSession(device(ports=40))
     rows = Rows.of((await far_walk(session, None)).indexes)
     errors = itertools.chain([None, NetworkUnreachable("no route")], itertools.repeat(None))
@@ -255,6 +255,21 @@ async def test_an_error_of_one_request_is_the_error_of_the_walk() -> None:
     with pytest.raises(NetworkUnreachable):
         await far_walk(session, rows)
     assert session.waiting == 0
+
+
+async def test_a_cancellation_at_the_moment_of_an_error_is_not_lost() -> None:
+    """Else a poller that is being stopped would take the error for its poll's and go on for ever."""
+    session = DistantSession(device(ports=40))
+    rows = Rows.of((await far_walk(session, None)).indexes)
+    task = asyncio.get_running_loop().create_task(far_walk(session, rows))
+
+    def fail() -> Exception:
+        task.cancel()
+        return NetworkUnreachable("no route")
+
+    session.device.fail = fail
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 class NarrowSession(DistantSession):

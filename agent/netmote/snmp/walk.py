@@ -159,15 +159,15 @@ async def _ask_side_by_side(
 
     begins = range(0, len(rows.indexes), step)
     for first in range(0, len(begins), walk.requests_in_flight):
-        try:
-            async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(ask(begin)) for begin in begins[first : first + walk.requests_in_flight]]
-        except BaseExceptionGroup as errors:  # the others were cancelled
-            if not isinstance(errors.exceptions[0], RequestTimedOut):
-                raise errors.exceptions[0] from None
-            walk.requests_in_flight = 1  # small agents read one request and lose the others
-            return
-        for reply, at in (each.result() for each in asked):
+        # Not a TaskGroup: that of Python 3.11 leaves its owner marked as cancelled when a child fails, or forgets that it was.
+        asked = (ask(begin) for begin in begins[first : first + walk.requests_in_flight])
+        for outcome in await asyncio.gather(*asked, return_exceptions=True):
+            if isinstance(outcome, RequestTimedOut):
+                walk.requests_in_flight = 1  # small agents read one request and lose the others
+                return
+            if isinstance(outcome, BaseException):
+                raise outcome
+            reply, at = outcome
             if reply.error_status:
                 return
             _take(walk, reply, scalars, at)
