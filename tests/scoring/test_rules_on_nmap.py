@@ -58,11 +58,20 @@ def scanned_by(link: tuple[str, str], path: Path, *options: str) -> Path:
         assert capturing.stderr is not None
         assert "listening on" in capturing.stderr.readline()
         run("ip", "netns", "exec", link[0], "nmap", "-n", "-Pn", *options, TARGET)
-        time.sleep(0.2)
+        _wait_until_written(path)
     finally:
         capturing.terminate()
         capturing.communicate(timeout=10)
     return path
+
+
+def _wait_until_written(path: Path) -> None:
+    """Until tcpdump has had nothing to write for half a second: what still waits in its ring when it is told to end is lost."""
+    size, since = -1, time.monotonic()
+    while time.monotonic() - since < 0.5:
+        if path.stat().st_size != size:
+            size, since = path.stat().st_size, time.monotonic()
+        time.sleep(0.05)
 
 
 def first_alarm(path: Path) -> dict[tuple[str, str], float]:
