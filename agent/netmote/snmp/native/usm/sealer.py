@@ -51,7 +51,7 @@ class Sealer:
     def probe(self, message_id: int) -> bytes:
         """A discovery message: no engine, no user, no names (RFC 3414 section 4)."""
         pdu = element(GET_REQUEST, integer(message_id) + integer(0) * 2 + element(SEQUENCE, b""))
-        scope = _scope(b"", b"", len(pdu))
+        scope = scope_of(b"", b"", len(pdu))
         template = MessageTemplate(
             id_octets=octets_of(message_id),
             flags=REPORTABLE_FLAG,
@@ -72,7 +72,7 @@ class Sealer:
     def _shape(self, engine_id: bytes, boots: int, time_octets: int, id_octets: int, pdu_length: int) -> _Shape:
         if len(self._shapes) >= _MOST_SHAPES:
             self._shapes.clear()
-        scope = _scope(engine_id, self._context_name, pdu_length)
+        scope = scope_of(engine_id, self._context_name, pdu_length)
         data_length = len(scope) + pdu_length
         if self._priv is not None:
             data_length += -data_length % self._priv.block_length
@@ -91,7 +91,7 @@ class Sealer:
         return shape
 
 
-def _scope(engine_id: bytes, context_name: bytes, pdu_length: int) -> bytes:
+def scope_of(engine_id: bytes, context_name: bytes, pdu_length: int) -> bytes:
     """What precedes a PDU in its ScopedPDU (RFC 3412 section 6.8)."""
     context = element(OCTET_STRING, engine_id) + element(OCTET_STRING, context_name)
     whole = element(SEQUENCE, context + bytes(pdu_length))
