@@ -234,6 +234,7 @@ FACTS: Mapping[str, tuple[Entity, float, float | None]] = {
     "interface_vanished": (ENTITIES["interface"], 1.0, None),
     "counter_discontinuity": (ENTITIES["interface"], 1.0, None),
     "device_unreachable": (ENTITIES["device"], 1.0, None),
+    "counters_stuck": (ENTITIES["device"], 1.0, None),
     "device_restarted": (ENTITIES["device"], 30.0, None),
     "agent_restarted": (ENTITIES["device"], 1.0, None),
     "new_listener": (ENTITIES["sensor"], 8080.0, None),

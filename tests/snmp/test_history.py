@@ -65,7 +65,7 @@ async def test_the_second_poll_has() -> None:
     assert (batch.invalid[:, :13] == InvalidReason.VALID).all()
     assert (batch.start_ns, batch.end_ns) == (before.end_ns, bench.clock.now_ns())
     assert batch.duration_ns == 10_000_000_000
-    assert facts == ()
+    assert [(fact.name, fact.value) for fact in facts] == [("counters_stuck", 0.0)], "ends what an earlier process may have begun"
 
 
 async def test_lost_polls_are_said_and_the_gap_is_whole_afterwards() -> None:
@@ -179,6 +179,7 @@ async def test_a_discontinuity_is_told_with_its_counters() -> None:
     bench.device.put_cell("ifHCOutOctets", 2, mib.COUNTER64, 1)
     batch, facts = await bench.poll()
     assert (batch.invalid[0, :13] == InvalidReason.DISCONTINUITY).all()
+    facts = tuple(fact for fact in facts if fact.name != "counters_stuck")
     assert [(fact.name, fact.entity.name, fact.annotations["reason"]) for fact in facts] == [
         ("counter_discontinuity", "sw/eth1", "discontinuity"),
         ("counter_discontinuity", "sw/eth2", "decreased"),
@@ -276,3 +277,58 @@ async def test_order_is_canonical() -> None:
     assert batch.deltas.dtype == np.int64
     assert batch.invalid.dtype == np.uint8
     assert batch.if_oper_status.dtype == np.uint8
+
+
+async def test_an_agent_that_reads_its_counters_every_three_seconds_gives_steady_rates() -> None:
+    """As net-snmp does, asked every second: after the period is learnt no poll reads 0 and none reads three times the rate."""
+    bench = Bench()
+    seen: list[tuple[int, float]] = []
+    withheld = 0
+    for second in range(150):
+        bench.device.count(1, 1_000 * (second - second % 3))
+        batch, _ = await bench.poll()
+        if bench.history.refresh_period is not None:
+            reason = batch.invalid[0, IN_OCTETS]
+            withheld += reason == InvalidReason.NOT_REFRESHED
+            if reason == InvalidReason.VALID:
+                seen.append((int(batch.deltas[0, IN_OCTETS]), batch.duration_ns / 1e9))
+        bench.pass_time(1.0)
+    assert abs(bench.history.refresh_period - 3.0) < 0.03
+    rates = [delta / seconds for delta, seconds in seen[1:]]
+    assert len(rates) > 20
+    assert all(abs(rate - 1_000) < 20 for rate in rates)
+    assert abs(withheld - 2 * len(rates)) <= 2, "of three polls two say nothing"
+
+
+async def test_a_row_that_lags_behind_its_neighbours_makes_no_claim() -> None:
+    """The agent was read in the middle of a refresh: the row that was not refreshed yet is not called idle."""
+    bench = Bench()
+    for second in range(150):
+        behind = 3 if second == 120 else 0
+        for index in (1, 2):
+            bench.device.count(index, 1_000 * (second - second % 3 - (behind if index == 2 else 0)))
+        batch, _ = await bench.poll()
+        if second == 120:
+            assert batch.deltas[0, IN_OCTETS] == 3_000
+            assert batch.invalid[1, IN_OCTETS] == InvalidReason.NOT_REFRESHED
+        if second > 120:
+            valid = batch.invalid[:, IN_OCTETS] == InvalidReason.VALID
+            assert not (batch.deltas[valid, IN_OCTETS] == 0).any()
+        bench.pass_time(1.0)
+    assert batch.deltas[:, IN_OCTETS].max() <= 3_000
+
+
+async def test_a_table_that_stands_still_is_told() -> None:
+    """Counters moved at every poll, then none does for ten times as long, though the agent's clock goes on: a fact, and no 0 traffic."""
+    bench = Bench()
+    told = []
+    for number in range(40):
+        bench.device.count(1, 1_000 * min(number, 20))
+        batch, facts = await bench.poll()
+        told += [(number, fact.value) for fact in facts if fact.name == "counters_stuck"]
+        bench.pass_time(10)
+    assert told == [(1, 0.0), (31, 1.0)]
+    assert (batch.invalid[:, IN_OCTETS] == InvalidReason.NOT_REFRESHED).all()
+    bench.device.count(1, 30_000)
+    _, facts = await bench.poll()
+    assert [(fact.name, fact.value) for fact in facts] == [("counters_stuck", 0.0)]

@@ -95,7 +95,7 @@ async def test_silence_is_announced_at_the_second_poll_and_ended_by_the_first_an
     bench.device.is_silent = False
     bench.device.count(1, 4_100)
     assert await bench.poll() is PollOutcome.ANSWERED
-    assert bench.facts() == [("device_unreachable", 0.0)]
+    assert bench.facts() == [("device_unreachable", 0.0), ("counters_stuck", 0.0)]
     batch = bench.emitted[0]
     assert isinstance(batch, InterfaceBatch)
     assert batch.deltas[0, 0] == 4_000

@@ -10,6 +10,7 @@ from netmote.records.entity import Entity
 CONDITIONS = (
     "interface_down",  # ifOperStatus left up while ifAdminStatus is up
     "device_unreachable",
+    "counters_stuck",  # nothing in a device's table of counters moves, though its agent runs on
     "capture_interface_gone",
     "capture_unavailable",
     "capture_link_down",  # of a captured interface: nothing can be observed, which is not a silent wire

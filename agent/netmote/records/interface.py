@@ -46,6 +46,7 @@ class InvalidReason(IntEnum):
     CLOCK_JUMP = 8  # the device's clock moved against ours
     LOST_POLL = 9  # this poll got no answer
     MALFORMED = 10  # the answer held another type
+    NOT_REFRESHED = 11  # the agent has not read its counters anew since; a later interval tells of this time too
 
 
 class OperStatus(IntEnum):

@@ -1,11 +1,14 @@
 """What changed at one device from poll to poll: readings to records and facts. Pure.
 
-Owns the poll before, the identity of ports and the conditions of ports. Refuses I/O, schedules, reachability.
+Owns the poll before, the one that differences are taken to (an earlier one, where the agent refreshes its counters seldom), the identity
+of ports and the conditions of ports. Refuses I/O, schedules, reachability.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netmote.clock import NANOSECONDS_PER_SECOND
 from netmote.records.entity import Entity, EntityKind
@@ -13,7 +16,12 @@ from netmote.records.fact import Fact
 from netmote.records.interface import INTERFACE_COUNTERS, InterfaceBatch, InvalidReason, OperStatus, is_link_fault
 from netmote.snmp.counters import TICKS_PER_SECOND, Epoch, classify, differences
 from netmote.snmp.identity import PortIdentities, PortNames, PortRow
+from netmote.snmp.notifications import LinkNotice, link_state
 from netmote.snmp.reading import DeviceReading
+from netmote.snmp.refresh import Freshness, Refresh, RefreshPeriod
+from netmote.snmp.standstill import Standstill
+
+_PACKETS = [INTERFACE_COUNTERS.index(name) for name in ("if_hc_in_ucast_pkts", "if_hc_out_ucast_pkts")]
 
 
 class DeviceHistory:
@@ -23,10 +31,19 @@ class DeviceHistory:
         self._device = device
         self._identities = PortIdentities()
         self._before: DeviceReading | None = None
-        self._names_before: dict[str, int] = {}
+        self._base: DeviceReading | None = None  # the poll that the next differences are taken to
+        self._base_names: dict[str, int] = {}
+        self._refresh, self._standstill = RefreshPeriod(), Standstill()
+        self._counting: frozenset[str] = frozenset()  # ports that counted up to the refresh before
         self._batch: InterfaceBatch | None = None  # the last one, whose ports a lost poll repeats
         self._fault: dict[str, bool] = {}  # ports seen up (False) or announced down (True)
+        self._told_ns: dict[str, int] = {}  # when a port's state was last told by a notification
         self.stale_rows: tuple[int, ...] = ()
+
+    @property
+    def refresh_period(self) -> float | None:
+        """How often the agent reads its counters anew, in seconds; None where it does so for every poll, or is not known."""
+        return self._refresh.seconds
 
     @property
     def source(self) -> str:
@@ -43,12 +60,39 @@ class DeviceHistory:
         """Differences to the poll before (all FIRST at the first one) and what is certain about the device now."""
         before, self._before = self._before, now
         epoch, seconds = classify(None if before is None else before.instant, now.instant)
-        names = self._identities.resolve(_rows(now), _moved(before, now))
+        moved, packets = _moved(before, now)
+        names = self._identities.resolve(_rows(now), moved)
         self.stale_rows = names.stale
-        batch = self._difference(before, now, names, epoch, seconds)
-        facts = tuple(self._facts(now, names, epoch, batch))
-        self._names_before, self._batch = names.index_of, batch
+        is_comparable = before is not None and epoch in (Epoch.SAME, Epoch.UNTIMED)
+        if is_comparable and not (names.renumbered or names.appeared or names.vanished):
+            refresh = self._refresh.observe(seconds, has_moved=bool(moved), packets=packets)
+        else:
+            refresh = self._refresh.interrupted()
+        stuck = self._stuck(now, seconds, has_moved=bool(moved), is_comparable=is_comparable)
+        batch = self._batch_of(before, now, names, epoch, seconds, refresh, moved)
+        facts = (*stuck, *self._facts(now, names, epoch, batch))
+        self._batch = batch
         return batch, facts
+
+    def tell_link(self, notice: LinkNotice, time_ns: int) -> tuple[Fact, ...] | None:
+        """What linkUp or linkDown that came at `time_ns` makes certain at once; None when no port has that ifIndex.
+
+        Where it does not say whether the port is shut on purpose, nothing: the next poll does. A poll that read the port before
+        this moment does not contradict it.
+        """
+        batch = self._batch
+        rows = [] if batch is None else np.flatnonzero(batch.if_index == notice.if_index).tolist()
+        if batch is None or not rows:
+            return None
+        entity = batch.interfaces[rows[0]]
+        name = entity.name.partition("/")[2]
+        was, state = self._fault.get(name), link_state(notice)
+        is_fault = is_link_fault(notice.admin_status, state)
+        if is_fault is None or was is None or is_fault == was:  # as in polls: only a port that was seen up goes down
+            return ()
+        self._fault[name], self._told_ns[name] = is_fault, time_ns
+        annotations = {"oper_status": state.name.lower(), "told_by": "linkDown" if notice.is_down else "linkUp"}
+        return (Fact(entity, "interface_down", time_ns, float(is_fault), annotations),)
 
     def lost(self, now_ns: int) -> InterfaceBatch | None:
         """The ports as last seen, every difference LOST_POLL, for the time since the last batch; None before the first poll.
@@ -78,8 +122,55 @@ class DeviceHistory:
         )
         return self._batch
 
-    def _difference(
-        self, before: DeviceReading | None, now: DeviceReading, names: PortNames, epoch: Epoch, seconds: float
+    def _stuck(self, now: DeviceReading, seconds: float, *, has_moved: bool, is_comparable: bool) -> tuple[Fact, ...]:
+        if not is_comparable:
+            self._standstill.restarted()
+            return ()
+        has_port_up = bool((now.ports.if_oper_status == OperStatus.UP).any())
+        period = self._refresh.seconds
+        value = self._standstill.observe(seconds, has_moved=has_moved, has_port_up=has_port_up, period=period)
+        return () if value is None else (Fact(self.entity, "counters_stuck", now.wall_ns, value),)
+
+    def _batch_of(  # noqa: PLR0917 - what one poll is made of
+        self,
+        before: DeviceReading | None,
+        now: DeviceReading,
+        names: PortNames,
+        epoch: Epoch,
+        seconds: float,
+        refresh: Refresh,
+        moved: set[int],
+    ) -> InterfaceBatch:
+        """The differences that this poll can tell, after what it says of the agent's refreshes."""
+        if refresh.freshness is Freshness.FRESH:
+            batch = self._difference(self._base, self._base_names, now, names, Epoch.SAME, refresh.seconds)
+            counting = frozenset(name for name, index in names.index_of.items() if index in moved)
+            # Read in the middle of a refresh some rows are new and others not yet: no 0 for a port that counted a moment ago.
+            behind = self._counting - counting
+            self._counting = counting
+            is_behind = np.array([port.name.partition("/")[2] in behind for port in batch.interfaces], np.bool_)
+            batch = _without_claim(batch, is_behind)
+        else:
+            batch = self._difference(before, self._base_names, now, names, epoch, seconds)
+            if refresh.freshness is Freshness.HELD and (batch.invalid == InvalidReason.DISCONTINUITY).any():
+                refresh = self._refresh.interrupted()  # what was counted before it is over
+            if refresh.freshness is not Freshness.LIVE:
+                batch = _without_claim(batch, np.ones(len(batch.interfaces), np.bool_))
+        if self._standstill.is_stuck:
+            batch = _without_claim(batch, np.ones(len(batch.interfaces), np.bool_))
+        if refresh.freshness is not Freshness.HELD:
+            self._base = now
+        self._base_names = names.index_of  # rows do not change while a poll is held
+        return batch
+
+    def _difference(  # noqa: PLR0917 - two polls, and how they stand to each other
+        self,
+        before: DeviceReading | None,
+        names_before: dict[str, int],
+        now: DeviceReading,
+        names: PortNames,
+        epoch: Epoch,
+        seconds: float,
     ) -> InterfaceBatch:
         row_of = {int(index): row for row, index in enumerate(now.ports.if_index)}
         ordered = sorted(names.index_of)
@@ -90,7 +181,7 @@ class DeviceHistory:
         else:
             earlier_row_of = {int(index): row for row, index in enumerate(before.ports.if_index)}
             earlier = before.counters.aligned(
-                np.array([earlier_row_of.get(self._names_before.get(name, -1), -1) for name in ordered], np.intp)
+                np.array([earlier_row_of.get(names_before.get(name, -1), -1) for name in ordered], np.intp)
             )
         deltas, invalid = differences(earlier, later, epoch, seconds)
         moved = {renumbering.name for renumbering in names.renumbered}
@@ -134,6 +225,7 @@ class DeviceHistory:
         for name in names.vanished:
             if self._fault.pop(name, False):
                 yield Fact(self.port(name), "interface_down", time_ns, 0.0, {"oper_status": "gone"})
+            self._told_ns.pop(name, None)
             yield Fact(self.port(name), "interface_vanished", time_ns)
         for row, entity in enumerate(batch.interfaces):
             reasons = set(batch.invalid[row].tolist()) & {InvalidReason.DISCONTINUITY, InvalidReason.DECREASED}
@@ -154,6 +246,8 @@ class DeviceHistory:
         was = self._fault.get(name)
         oper_status = OperStatus(batch.if_oper_status[row])
         is_fault = is_link_fault(int(batch.if_admin_status[row]), oper_status)
+        if self._told_ns.pop(name, 0) > time_ns:
+            return  # the device said more since this was read
         annotations = {"oper_status": oper_status.name.lower(), "if_alias": batch.if_alias[row]}
         if is_fault and was is False:
             self._fault[name] = True
@@ -184,11 +278,25 @@ def _rows(reading: DeviceReading) -> list[PortRow]:
     ]
 
 
-def _moved(before: DeviceReading | None, now: DeviceReading) -> set[int]:
-    """The ifIndex of rows with a counter that is not what it was."""
+def _without_claim(batch: InterfaceBatch, rows: NDArray[np.bool_]) -> InterfaceBatch:
+    """The batch without the differences of these rows: the agent has nothing new to say of them."""
+    is_withheld = rows[:, None] & (batch.invalid == InvalidReason.VALID)
+    if not is_withheld.any():
+        return batch
+    return replace(
+        batch,
+        deltas=np.where(is_withheld, 0, batch.deltas),
+        invalid=np.where(is_withheld, InvalidReason.NOT_REFRESHED, batch.invalid).astype(np.uint8),
+    )
+
+
+def _moved(before: DeviceReading | None, now: DeviceReading) -> tuple[set[int], int]:
+    """The ifIndex of rows with a counter that is not what it was, and the most packets that one of them counted."""
     if before is None or not len(before.ports.if_index):
-        return set()
+        return set(), 0
     row_of = {int(index): row for row, index in enumerate(before.ports.if_index)}
     rows = np.array([row_of.get(int(index), -1) for index in now.ports.if_index], np.intp)
-    is_changed = (before.counters.aligned(rows).values != now.counters.values).any(axis=1) & (rows >= 0)
-    return set(now.ports.if_index[is_changed].tolist())
+    values = before.counters.aligned(rows).values
+    is_changed = (values != now.counters.values).any(axis=1) & (rows >= 0)
+    grown = (now.counters.values[:, _PACKETS] - values[:, _PACKETS]).view(np.int64)  # of what went back: negative
+    return set(now.ports.if_index[is_changed].tolist()), int(grown[is_changed].max(initial=0))

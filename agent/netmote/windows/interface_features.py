@@ -18,7 +18,8 @@ from netmote.windows.schema import FeatureSchema
 from netmote.windows.timeline import Span, Timeline
 from netmote.windows.vector import Quality
 
-# The counter did run but cannot be compared across the interval. ABSENT, FIRST, LOST_POLL and MALFORMED are only not observed.
+# The counter did run but cannot be compared across the interval. ABSENT, FIRST, LOST_POLL, MALFORMED and
+# NOT_REFRESHED are only not observed.
 DISCONTINUITIES = (
     InvalidReason.RESTART,
     InvalidReason.DISCONTINUITY,
@@ -71,7 +72,7 @@ def port_rates(spans: list[Span[InterfaceBatch]], start_ns: int, end_ns: int) ->
         observed[at] += np.where(is_valid.any(axis=1), overlap, 0)
         is_lacking[at] &= batch.invalid == InvalidReason.ABSENT
         is_broken[at] |= np.isin(batch.invalid, DISCONTINUITIES).any(axis=1)
-        is_counted = (batch.invalid != InvalidReason.ABSENT) & (batch.invalid != InvalidReason.FIRST)
+        is_counted = ~np.isin(batch.invalid, (InvalidReason.ABSENT, InvalidReason.FIRST, InvalidReason.NOT_REFRESHED))
         all_cells[at] += is_counted.sum(axis=1)
         invalid_cells[at] += (is_counted & ~is_valid).sum(axis=1)
         speed[at] = batch.if_high_speed
