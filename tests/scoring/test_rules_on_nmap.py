@@ -48,9 +48,27 @@ def link() -> Iterator[tuple[str, str]]:
 
 
 def scanned_by(link: tuple[str, str], path: Path, *options: str) -> Path:
-    """A capture at the target while nmap runs."""
+    """A capture at the target while nmap runs. With whole packets tcpdump's ring would hold 32 of them."""
     capturing = subprocess.Popen(
-        ["ip", "netns", "exec", link[1], "tcpdump", "--immediate-mode", "-U", "-i", "v0", "-w", str(path), "-Z", "root"],
+        [
+            "ip",
+            "netns",
+            "exec",
+            link[1],
+            "tcpdump",
+            "--immediate-mode",
+            "-s",
+            "256",
+            "-B",
+            "8192",
+            "-U",
+            "-i",
+            "v0",
+            "-w",
+            str(path),
+            "-Z",
+            "root",
+        ],
         stderr=subprocess.PIPE,
         text=True,
     )
