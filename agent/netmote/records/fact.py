@@ -23,12 +23,16 @@ OCCURRENCES = (
     "device_restarted",  # sysUpTime began anew; value: seconds up
     "agent_restarted",  # the SNMP agent, not the device
     "counter_discontinuity",
+    "device_replaced",  # another device answers under the same name: another serial number, or another engine id and other addresses
     "interface_renumbered",
+    "interface_ambiguous",  # it cannot be told that a port is the one it was; it is a new one
     "interface_appeared",
     "interface_vanished",
     "new_listener",  # a local port began to listen; value: the port
     "clock_step",  # value: seconds
-    "snmp_authentication_failure",
+    "snmp_authentication_failure",  # a device refuses our credentials
+    "snmp_foreign_authentication_failure",  # a device says that it refused someone's (authenticationFailure, RFC 3418)
+    "snmp_notification",  # any other trap or inform of a polled device; its OID and varbinds are annotations
     "capture_worker_restarted",  # one of the processes that share an interface; value: its number
     "address_conflict",  # two hardware addresses claim one IP address
     "neighbour_changed",  # an IP address is claimed by another hardware address than just before

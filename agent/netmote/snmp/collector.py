@@ -12,6 +12,7 @@ from netmote.clock import Clock
 from netmote.records.batch import Batch
 from netmote.snmp.backends import Backends
 from netmote.snmp.config import SnmpConfig, TargetConfig
+from netmote.snmp.notification import Notification
 from netmote.snmp.paced_session import SendWindow
 from netmote.snmp.target import Backend, Target, TargetStatus
 
@@ -93,6 +94,14 @@ class SnmpCollector:
                 self._targets[name] = target
                 self._polling[name] = _Polling(settings, window, group.create_task(target.run(), name=f"snmp:{name}"))
         self._targets = {name: self._targets[name] for name in wanted}
+
+    def notify(self, name: str, notification: Notification) -> bool:
+        """Pass on what a device sent by itself; False when it is not polled (yet)."""
+        target = self._targets.get(name)
+        if target is None:
+            return False
+        target.notify(notification)
+        return True
 
     def ignored(self) -> Mapping[str, int]:
         """Datagrams that were not believed or never arrived, by reason, since `run` began."""

@@ -1,8 +1,9 @@
 """Configuration of SNMP polling."""
 
+from ipaddress import ip_address
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from netmote.config.section import Duration, Secret, Section
 
@@ -93,6 +94,35 @@ class TargetConfig(Section):
         return self
 
 
+class NotificationsConfig(Section):
+    """Traps and informs that polled devices send."""
+
+    address: str = ""
+    """Address to listen on: `0.0.0.0`, `::` for IPv4 and IPv6, or one of this machine's. Empty: no notification is received."""
+
+    port: int = Field(default=162, ge=1, le=65535)
+    """UDP port. Below 1024 the service needs the capability CAP_NET_BIND_SERVICE."""
+
+    communities: tuple[Secret, ...] = ()
+    """Communities of v1 and v2c notifications, by reference, beside those with which devices are polled."""
+
+    users: tuple[UsmConfig, ...] = ()
+    """Users of v3 notifications, beside those with which devices are polled. Of one name the one here counts."""
+
+    rate: float = Field(default=20.0, gt=0.0, le=100_000.0)
+    """Notifications a second that one sender may send on average; ten times as many at once. What is above is dropped and counted."""
+
+    @field_validator("address")
+    @classmethod
+    def _numeric(cls, address: str) -> str:
+        if address:
+            try:
+                ip_address(address)
+            except ValueError:
+                raise ValueError(f"{address!r} is no address; write 0.0.0.0, ::, or an address of this machine") from None
+        return address
+
+
 class SnmpConfig(Section):
     """What is polled, and how often."""
 
@@ -108,6 +138,9 @@ class SnmpConfig(Section):
 
     targets: tuple[TargetConfig, ...] = ()
     """The polled devices. Names are unique."""
+
+    notifications: NotificationsConfig = NotificationsConfig()
+    """What polled devices send by themselves."""
 
     @model_validator(mode="after")
     def _unique(self) -> Self:

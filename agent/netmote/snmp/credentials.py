@@ -38,7 +38,7 @@ Credentials = Community | UsmUser
 def reveal_credentials(target: TargetConfig) -> Credentials:
     """Credentials of a target, read from where the references point now. Raises SecretMissing."""
     if target.user is not None:
-        return _user(target.user)
+        return reveal_user(target.user)
     return Community(DEFAULT_COMMUNITY if target.community is None else _reveal(target.community))
 
 
@@ -48,7 +48,8 @@ def reveal_community(text: str) -> str:
     return _reveal(text) if is_reference else text
 
 
-def _user(config: UsmConfig) -> UsmUser:
+def reveal_user(config: UsmConfig) -> UsmUser:
+    """A user with its passwords. Raises SecretMissing."""
     return UsmUser(
         security_name=config.security_name,
         auth_protocol=config.auth_protocol,

@@ -23,6 +23,9 @@ from netmote.snmp.standstill import Standstill
 
 _PACKETS = [INTERFACE_COUNTERS.index(name) for name in ("if_hc_in_ucast_pkts", "if_hc_out_ucast_pkts")]
 
+# Agents answer polls from a copy of their tables: net-snmp's is up to 3 s old. A notification is not taken back by what is that fresh.
+_STALE_NS = 5 * NANOSECONDS_PER_SECOND
+
 
 class DeviceHistory:
     """The polls of one device. `observe` takes answered ones in order, `lost` stands for one that got no answer."""
@@ -77,8 +80,8 @@ class DeviceHistory:
     def tell_link(self, notice: LinkNotice, time_ns: int) -> tuple[Fact, ...] | None:
         """What linkUp or linkDown that came at `time_ns` makes certain at once; None when no port has that ifIndex.
 
-        Where it does not say whether the port is shut on purpose, nothing: the next poll does. A poll that read the port before
-        this moment does not contradict it.
+        Where it does not say whether the port is shut on purpose, nothing: the next poll does. A poll of the next seconds does not
+        contradict it.
         """
         batch = self._batch
         rows = [] if batch is None else np.flatnonzero(batch.if_index == notice.if_index).tolist()
@@ -220,13 +223,18 @@ class DeviceHistory:
         for moved in names.renumbered:
             annotations = {"earlier_if_index": str(moved.earlier), "if_index": str(moved.later)}
             yield Fact(self.port(moved.name), "interface_renumbered", time_ns, float(moved.later), annotations)
+        for doubt in names.ambiguous:
+            annotations = {"earlier": doubt.earlier, "if_index": str(names.index_of[doubt.name])}
+            yield Fact(self.port(doubt.name), "interface_ambiguous", time_ns, 1.0, annotations)
+        replaced = {doubt.earlier for doubt in names.ambiguous}
         for name in names.appeared:
             yield Fact(self.port(name), "interface_appeared", time_ns, float(names.index_of[name]))
         for name in names.vanished:
             if self._fault.pop(name, False):
                 yield Fact(self.port(name), "interface_down", time_ns, 0.0, {"oper_status": "gone"})
             self._told_ns.pop(name, None)
-            yield Fact(self.port(name), "interface_vanished", time_ns)
+            if name not in replaced:
+                yield Fact(self.port(name), "interface_vanished", time_ns)
         for row, entity in enumerate(batch.interfaces):
             reasons = set(batch.invalid[row].tolist()) & {InvalidReason.DISCONTINUITY, InvalidReason.DECREASED}
             if reasons:
@@ -246,8 +254,11 @@ class DeviceHistory:
         was = self._fault.get(name)
         oper_status = OperStatus(batch.if_oper_status[row])
         is_fault = is_link_fault(int(batch.if_admin_status[row]), oper_status)
-        if self._told_ns.pop(name, 0) > time_ns:
-            return  # the device said more since this was read
+        told_ns = self._told_ns.get(name)
+        if told_ns is not None:
+            if time_ns < told_ns + _STALE_NS and is_fault != was:
+                return  # the device itself said otherwise, and this may be a copy from before
+            del self._told_ns[name]
         annotations = {"oper_status": oper_status.name.lower(), "if_alias": batch.if_alias[row]}
         if is_fault and was is False:
             self._fault[name] = True
@@ -273,6 +284,9 @@ def _rows(reading: DeviceReading) -> list[PortRow]:
             if_descr=ports.if_descr[row],
             last_change=ports.if_last_change[row],
             is_up=bool(ports.if_oper_status[row] == OperStatus.UP),
+            if_alias=ports.if_alias[row],
+            phys_address=ports.if_phys_address[row],
+            if_type=int(reading.counters.if_type[row]),
         )
         for row in range(len(ports.if_index))
     ]

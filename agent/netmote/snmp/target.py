@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,6 +29,8 @@ from netmote.snmp.config import TargetConfig
 from netmote.snmp.credentials import Credentials, SecretMissing, reveal_credentials
 from netmote.snmp.history import DeviceHistory
 from netmote.snmp.mib import SYS_UP_TIME
+from netmote.snmp.notification import Notification
+from netmote.snmp.notifications import interpret, notification_fact
 from netmote.snmp.paced_session import PacedSession, SendWindow
 from netmote.snmp.reachability import FAILED_POLLS, DeviceState, Reachability
 from netmote.snmp.reading import LOOP_PORTS, DeviceReader, DeviceReading
@@ -39,6 +41,9 @@ log = logging.getLogger(__name__)
 # The first poll comes within this time whatever the interval, so that a long one does not leave a device unseen.
 FIRST_POLL_SECONDS = 10.0
 PROBATION_CAP_SECONDS = 60.0  # longest distance of polls on probation, unless the interval is longer
+# After a poll, this long until one that a notification wants: a flapping port does not make the agent work without pause.
+HURRY_SECONDS = 1.0
+_MOST_UNTOLD = 64  # notifications that wait while a large poll is worked out; the oldest goes, the next poll tells the same
 _REOPEN_AFTER = 5  # failures after which name, secrets and socket are looked up again
 
 
@@ -136,6 +141,10 @@ class Target:
         self._last_reading: DeviceReading | None = None
         self._begin_anew()
 
+        self._hurry = asyncio.Event()
+        self._is_observing = False  # in a thread
+        self._untold: deque[Notification] = deque(maxlen=_MOST_UNTOLD)
+
     def _begin_anew(self) -> None:
         self._reader = DeviceReader(clock=self._clock, max_repetitions=self.config.max_repetitions)
         self._history = DeviceHistory(self.config.name)
@@ -146,15 +155,56 @@ class Target:
         start = self._clock.monotonic()
         grid = start + phase * self._interval
         slot = start + phase * min(self._interval, FIRST_POLL_SECONDS)
+        hurry_from = start
         try:
             while True:
-                await asyncio.sleep(max(0.0, slot - self._clock.monotonic()))
+                await self._wait_slot_or_hurry(slot, hurry_from)
                 await self.poll()
                 now = self._clock.monotonic()
-                self._polls["skipped"] += int((now - slot) // self._interval)
+                self._polls["skipped"] += max(0, int((now - slot) // self._interval))
                 slot = self._next_slot(grid, now)
+                hurry_from = now + HURRY_SECONDS
         finally:
             await self._close_session()
+
+    async def _wait_slot_or_hurry(self, slot: float, hurry_from: float) -> None:
+        """Until the slot, or until a poll is wanted sooner, but not before `hurry_from`."""
+        try:
+            async with asyncio.timeout(max(0.0, slot - self._clock.monotonic())):
+                await self._hurry.wait()
+                await asyncio.sleep(max(0.0, hurry_from - self._clock.monotonic()))
+        except TimeoutError:
+            pass  # the slot has come
+        self._hurry.clear()
+
+    def poll_soon(self) -> None:
+        """Poll before the next slot; at most about once a second, however often this is called."""
+        self._hurry.set()
+
+    def notify(self, notification: Notification) -> None:
+        """Take in what the device sent by itself: its facts are emitted at once, and a poll that is to follow comes soon."""
+        if self._is_observing:
+            self._untold.append(notification)
+            return
+        time_ns = self._clock.now_ns()
+        meaning = interpret(notification, self._history.entity, time_ns)
+        facts = meaning.facts
+        if meaning.link is not None:
+            told = self._history.tell_link(meaning.link, time_ns)
+            facts = (notification_fact(notification, self._history.entity, time_ns),) if told is None else told
+        if facts:
+            self._emit(FactBatch(self._history.source, time_ns, time_ns, facts))
+        if meaning.is_poll_wanted:
+            self.poll_soon()
+
+    async def _observe(self, reading: DeviceReading) -> tuple[InterfaceBatch, tuple[Fact, ...]]:
+        if len(reading.ports.if_index) <= LOOP_PORTS:
+            return self._history.observe(reading)
+        self._is_observing = True
+        try:
+            return await asyncio.to_thread(self._history.observe, reading)
+        finally:
+            self._is_observing = False
 
     def _next_slot(self, grid: float, now: float) -> float:
         """The first slot of the grid after now, and on probation after the back-off."""
@@ -197,6 +247,8 @@ class Target:
         )
         self._polls[poll.outcome] += 1
         self._last = poll
+        while self._untold:
+            self.notify(self._untold.popleft())
         await self._settle(poll.outcome)
         return poll.outcome
 
@@ -205,10 +257,7 @@ class Target:
         try:
             async with asyncio.timeout(self._interval):
                 reading = await self._read()
-            if len(reading.ports.if_index) > LOOP_PORTS:
-                batch, facts = await asyncio.to_thread(self._history.observe, reading)
-            else:
-                batch, facts = self._history.observe(reading)
+            batch, facts = await self._observe(reading)
             return _Poll(PollOutcome.ANSWERED, reading, batch, facts)
         except TimeoutError as error:
             late = TimeoutError(f"the poll did not end within its interval of {self._interval:g} s")

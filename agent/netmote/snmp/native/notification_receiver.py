@@ -37,7 +37,7 @@ class Received(NamedTuple):
 
     source: str  # numeric address it came from
     engine_id: bytes  # of the sender, proven by its digest; empty otherwise
-    is_v3: bool
+    is_authenticated: bool  # by the digest of v3
     notification: Notification
 
 
@@ -67,6 +67,11 @@ class NotificationReceiver:
         self._usm, self._limits, self._remembered, self._monotonic = usm, limits, remembered, monotonic
         self.dropped: Counter[str] = Counter()
         """Datagrams that gave no notification, by reason."""
+
+    def renew(self, communities: Collection[str], usm: "UsmReceiver | None") -> None:
+        """Take up other communities and users; what was seen stays seen."""
+        self._communities = frozenset(community.encode() for community in communities)
+        self._usm = usm
 
     def receive(self, datagram: bytes, source: str, *, has_room: bool = True) -> Outcome:
         """Take one datagram from a numeric address. Without room an authentic one is dropped as `queue_full`. Never raises."""
@@ -100,7 +105,7 @@ class NotificationReceiver:
         reply = _NOTHING
         if notification.is_confirmed:
             reply = element(SEQUENCE, integer(version) + element(OCTET_STRING, community) + response_to(pdu))
-        received = Received(source, _NOTHING, is_v3=False, notification=notification)
+        received = Received(source, _NOTHING, is_authenticated=False, notification=notification)
         return self._hand_on(source, pdu, received, reply, now, has_room=has_room)
 
     def _receive_v3(self, datagram: bytes, source: str, now: float, *, has_room: bool) -> Outcome:
@@ -115,7 +120,7 @@ class NotificationReceiver:
         notification = read_notification(accepted.pdu)
         reply = self._usm.answer(accepted, response_to(accepted.pdu)) if notification.is_confirmed else _NOTHING
         sender = accepted.engine_id or source
-        received = Received(source, accepted.engine_id, is_v3=True, notification=notification)
+        received = Received(source, accepted.engine_id, is_authenticated=bool(accepted.user.auth), notification=notification)
         return self._hand_on(sender, accepted.pdu, received, reply, now, has_room=has_room)
 
     def _hand_on(
