@@ -17,6 +17,10 @@ from netmote.daemon.supervisor import Supervise, Supervised
 from netmote.host.collector import HostCollector
 from netmote.records.batch import Batch
 from netmote.snmp.collector import SnmpCollector
+from netmote.snmp.config import SnmpConfig
+from netmote.snmp.notification import Notification
+from netmote.snmp.notification_listener import COMPONENT as NOTIFICATIONS
+from netmote.snmp.notification_listener import NotificationListener
 from netmote.snmp.target import TargetStatus
 from netmote.telemetry.health import Health
 from netmote.telemetry.metrics import Metrics
@@ -58,6 +62,8 @@ class Collectors:
             metrics=metrics,
         )
         self._snmp: SnmpCollector | None = None
+        self._notifications: NotificationListener | None = None
+        self._notified_by: SnmpConfig | None = None  # what the listener was begun with
         self._running: dict[str, Supervised] = {}
 
     @property
@@ -71,6 +77,7 @@ class Collectors:
         self._running[EVIDENCE].start(group)
         self._start_host(group, config)
         self._start_snmp(group, config)
+        self._start_notifications(group, config.snmp)
         self.captures.start(group, config.capture, config.metering)
 
     async def stop(self, deadline: float) -> None:
@@ -88,6 +95,9 @@ class Collectors:
             else:
                 await self._stop("snmp", _STOP_SECONDS)
                 self._start_snmp(group, config)
+            if config.snmp != self._notified_by:
+                await self._stop(NOTIFICATIONS, _STOP_SECONDS)
+                self._start_notifications(group, config.snmp)
         if "capture" in parts:
             self.evidence.apply(config.capture, free_space_floor=config.store.free_space_floor)
             await self.captures.apply(group, config.capture, config.metering)
@@ -107,6 +117,26 @@ class Collectors:
     def snmp_engine_changes(self) -> Mapping[str, int]:
         """How often a device's SNMPv3 engine restarted, went back or was replaced, by kind."""
         return {} if self._snmp is None else self._snmp.engine_changes()
+
+    def snmp_notifications(self) -> Mapping[str, int]:
+        """Traps and informs passed on to the poller, by kind."""
+        return {} if self._notifications is None else self._notifications.received
+
+    def snmp_notifications_dropped(self) -> Mapping[str, int]:
+        """What came to the port for notifications and went no further, by reason."""
+        return {} if self._notifications is None else self._notifications.dropped
+
+    def _start_notifications(self, group: asyncio.TaskGroup, config: SnmpConfig) -> None:
+        self._notifications, self._notified_by = None, config
+        if config.notifications.address:
+            self._notifications = NotificationListener(
+                config, state_dir=self._state_dir, clock=self._clock, random=self._random, notify=self._notify_device
+            )
+            self._running[NOTIFICATIONS] = self._supervise(NOTIFICATIONS, self._notifications.run)
+            self._running[NOTIFICATIONS].start(group)
+
+    def _notify_device(self, name: str, notification: Notification) -> bool:
+        return self._snmp is not None and self._snmp.notify(name, notification)
 
     def _start_host(self, group: asyncio.TaskGroup, config: Config) -> None:
         host = HostCollector(config.host, sensor=self._sensor, state_dir=self._state_dir, clock=self._clock, emit=self._emit)

@@ -189,6 +189,8 @@ class Survey:
                 drops[f"{stage}/{reason}"] += count
         drops.update(self._daemon.discards.totals)
         drops.update({f"snmp/{reason}": count for reason, count in self._daemon.collectors.snmp_ignored().items()})
+        dropped = self._daemon.collectors.snmp_notifications_dropped()
+        drops.update({f"snmp_notifications/{reason}": count for reason, count in dropped.items()})
         for observation in self._daemon.collectors.observations:
             neighbours = observation.neighbours
             drops["neighbours/no_room"] += neighbours.addresses_refused
@@ -286,6 +288,10 @@ class Survey:
             metrics.snmp_devices.set(states[state], state=state)
         for reason, count in daemon.collectors.snmp_ignored().items():
             metrics.snmp_ignored_datagrams_total.rise_to(count, reason=reason)
+        for kind, count in daemon.collectors.snmp_notifications().items():
+            metrics.snmp_notifications_total.rise_to(count, kind=kind)
+        for reason, count in daemon.collectors.snmp_notifications_dropped().items():
+            metrics.snmp_dropped_notifications_total.rise_to(count, reason=reason)
         for change, count in daemon.collectors.snmp_engine_changes().items():
             metrics.snmp_engine_changes_total.rise_to(count, change=change)
         for observation in daemon.collectors.observations:

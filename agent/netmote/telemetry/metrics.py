@@ -99,6 +99,12 @@ class Metrics:
             "SNMPv3 engines followed on their own authenticated word: forward, clock_back, boots_back, engine_replaced.",
             "change",
         )
+        self.snmp_notifications_total = self._counter(
+            "snmp_notifications_total", "Traps and informs of polled devices, passed on.", "kind"
+        )
+        self.snmp_dropped_notifications_total = self._counter(
+            "snmp_dropped_notifications_total", "What came for notifications and went no further.", "reason"
+        )
         self.flow_cache_entries = self._gauge("flow_cache_entries", "Flows held now.", "collector")
         self.flow_cache_evictions_total = self._counter(
             "flow_cache_evictions_total", "Flows ended or refused because the table was full.", "reason"
