@@ -1,0 +1,94 @@
+"""A polled snmpd whose port goes down by its own word: the alert comes with the trap, not with the next poll."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from processes import DaemonProcess, wait_for
+from snmp_agent_process import AgentProcess
+from snmp_agent_process import free_port as free_udp_port
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.skipif(shutil.which("snmptrap") is None, reason="net-snmp tools missing")]
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[AgentProcess]:
+    if shutil.which("snmpd") is None and not Path("/usr/sbin/snmpd").exists():
+        pytest.skip("snmpd is not installed")
+    directory = tmp_path / "agent"
+    directory.mkdir()
+    agent = AgentProcess(directory)
+    agent.start()
+    yield agent
+    agent.stop()
+
+
+def send(tool: str, port: int, state: Path, *varbinds: str, community: str = "public") -> None:
+    (state / "cert_indexes").mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        [tool, "-v2c", "-c", community, f"127.0.0.1:{port}", "", *varbinds],
+        check=True,
+        timeout=10,
+        env={"MIBS": "", "PATH": "/usr/bin", "SNMP_PERSISTENT_DIR": str(state), "SNMPCONFPATH": str(state)},
+    )
+
+
+def link(word: str, index: str, *, admin: int, oper: int) -> tuple[str, ...]:
+    columns = {"1": index, "7": str(admin), "8": str(oper)}
+    trap = {"linkDown": "3", "linkUp": "4"}[word]
+    varbinds = [part for column, value in columns.items() for part in (f"1.3.6.1.2.1.2.2.1.{column}.{index}", "i", value)]
+    return (f"1.3.6.1.6.3.1.1.5.{trap}", *varbinds)
+
+
+def test_a_link_down_trap_alerts_at_once_and_the_poll_brings_the_truth(
+    agent: AgentProcess, daemon: DaemonProcess, tmp_path: Path
+) -> None:
+    """The device is polled every 30 s. linkDown for `lo` raises interface-down within two seconds; linkUp resolves it as fast. What is
+    unknown to the agent becomes a fact with a rule, a failed authentication its own alert, a stranger's community nothing but a count.
+    """
+    port = free_udp_port()
+    daemon.config["snmp"] = {
+        "interval": "30s",
+        "targets": [{"name": "box", "address": "127.0.0.1", "port": agent.port}],
+        "notifications": {"address": "127.0.0.1", "port": port},
+    }
+    daemon.start()
+    wait_for(lambda: daemon.status()["devices"][0]["interfaces"], 20, "ports of the device")
+    index = next(oid.rpartition(".")[2] for oid, name in agent.walk("1.3.6.1.2.1.31.1.1.1.1").items() if name == "lo")
+
+    def alert(group: str, state: str) -> list[dict]:
+        return [each for each in daemon.alerts() if each["group"] == group and each["state"] == state]
+
+    began = time.monotonic()
+    send("snmptrap", port, tmp_path / "s", *link("linkDown", index, admin=1, oper=2))
+    firing = wait_for(lambda: alert("interface_down", "firing"), 5, "interface-down")
+    took = time.monotonic() - began
+    assert took < 4, "each look costs a process of its own; the alert itself takes milliseconds"
+    assert firing[0]["entity"]["name"] == "box/lo"
+    send("snmpinform", port, tmp_path / "s", *link("linkUp", index, admin=1, oper=1))
+    wait_for(lambda: alert("interface_down", "resolved"), 5, "the end of interface-down")
+    send("snmptrap", port, tmp_path / "s", "1.3.6.1.6.3.1.1.5.5")
+    send("snmptrap", port, tmp_path / "s", "1.3.6.1.4.1.9.9.41.2.0.1", "1.3.6.1.4.1.9.9.41.1.2.3.1.5.1", "s", "fan 2 failed")
+    wait_for(lambda: alert("foreign_authentication_failure", "firing"), 5, "the foreign authentication failure")
+    notified = wait_for(lambda: alert("device_notification", "firing"), 5, "the notification")
+    assert "fan 2 failed" in json.dumps(notified)
+    send("snmptrap", port, tmp_path / "s", "1.3.6.1.6.3.1.1.5.1", community="guess")
+    wait_for(lambda: "snmp_notifications/wrong_community" in json.dumps(daemon.status()), 5, "the count of what was not believed")
+    assert daemon.stop() == 0
+
+
+def test_a_port_that_cannot_be_had_degrades_notifications_alone(agent: AgentProcess, daemon: DaemonProcess) -> None:
+    """Somebody else has the port: said in the status; the device is polled all the same."""
+    daemon.config["snmp"] = {
+        "interval": "1s",
+        "targets": [{"name": "box", "address": "127.0.0.1", "port": agent.port}],
+        "notifications": {"address": "127.0.0.1", "port": agent.port},
+    }
+    daemon.start()
+    wait_for(lambda: daemon.status()["devices"][0]["interfaces"], 20, "ports of the device")
+    assert f"UDP port {agent.port} is in use" in json.dumps(daemon.status())
+    assert daemon.stop() == 0
