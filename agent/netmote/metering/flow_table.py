@@ -48,23 +48,34 @@ class FlowTable(FlowRows):
         slot = self._first_slot(keys.hash)
         tag = keys.hash.astype("u4") << np.uint32(24)
         row = np.full(len(slot), -1, "i8")
-        todo = np.arange(len(slot))
-        where, wanted = slot, tag
+        todo: NDArray[np.int64] | None = None  # None: all
+        while True:
+            candidate = self._probe(slot, tag, todo)
+            tried = np.flatnonzero(candidate < _ROW) if todo is None else todo[candidate < _ROW]
+            rows = candidate[candidate < _ROW].astype("i8")
+            equal = self._equals(keys, tried, rows)
+            row[tried] = rows
+            if equal.all():
+                return row, slot
+            todo = tried[~equal]  # another key of the same tag
+            row[todo] = -1
+            slot[todo] = self._next_slot(slot[todo])
+
+    def _probe(self, slot: NDArray[np.int64], tag: NDArray[np.uint32], which: NDArray[np.int64] | None) -> NDArray[np.uint32]:
+        """From its slot on, the first row whose tag each of `which` has; `_ROW` or more: none. `slot` goes on to where that is."""
+        where, wanted = (slot, tag) if which is None else (slot[which], tag[which])
+        entry = self._index.take(where)
+        found = (entry ^ wanted) - np.uint32(1)
+        todo = np.flatnonzero((found >= _ROW) & (entry != 0))
         while len(todo):
+            at = todo if which is None else which[todo]
+            where = self._next_slot(slot[at])
+            slot[at] = where
             entry = self._index.take(where)
-            candidate = (entry ^ wanted) - np.uint32(1)  # the row, where the tag matches
-            goes_on = entry != 0
-            tried = np.flatnonzero(candidate < _ROW)
-            if len(tried):
-                rows = candidate[tried].astype("i8")
-                equal = self._equals(keys, todo[tried], rows)
-                row[todo[tried]] = np.where(equal, rows, -1)
-                goes_on[tried[equal]] = False
-            goes_on = np.flatnonzero(goes_on)
-            todo, wanted = todo[goes_on], wanted[goes_on]
-            where = self._next_slot(where[goes_on])
-            slot[todo] = where
-        return row, slot
+            candidate = (entry ^ tag[at]) - np.uint32(1)
+            found[todo] = candidate
+            todo = todo[(candidate >= _ROW) & (entry != 0)]
+        return found
 
     def _first_slot(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """The upper half of the hash, scaled to the number of slots."""
