@@ -22,7 +22,6 @@ _POSITION = np.uint64(0xFFFF)
 IS_SIX = np.uint64(0x200)  # of `flow_class`: version 6
 NO_SIX = np.zeros((3, 0), "u8")
 NO_SIX.flags.writeable = False
-_LONG = 12  # packets a half, above which a reduction of each is the faster one
 _NUMBERS = np.arange(MOST_PACKETS, dtype="u8")
 
 
@@ -160,15 +159,6 @@ class Grouping:
     def over_halves(self, extreme: np.ufunc, of_half: NDArray[Any]) -> NDArray[Any]:
         """(flows,) `extreme` of what each flow's one or two halves have."""
         found: NDArray[Any] = extreme(of_half.take(self.flow_half), of_half.take(self.flow_last))
-        return found
-
-    def over_packets(self, extreme: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
-        """(halves,) `extreme` of each half's `values` (n,), given in the order of the grouping."""
-        if len(values) > _LONG * len(self.half_start):
-            reduced: NDArray[Any] = extreme.reduceat(values, self.half_start)
-            return reduced
-        found = values.take(self.half_start)  # where halves are short, scattering costs less than beginning each
-        extreme.at(found, self.half_of, values)
         return found
 
 

@@ -68,16 +68,26 @@ def _add_coalesced(flows: NDArray[np.void], rows: NDArray[np.void], block: Group
 
 def _add_lengths(flows: NDArray[np.void], length: NDArray[np.uint32], grouping: Grouping) -> None:
     """Smallest and largest total length; the octet below them, the time to live, stays."""
-    smallest, largest = grouping.over_packets(np.minimum, length), grouping.over_packets(np.maximum, length)
-    np.minimum(smallest, MOST_LENGTH, out=smallest)
-    np.minimum(largest, MOST_LENGTH, out=largest)
-    for name, extreme, of_half, beside in (("minimum", np.minimum, smallest, 0xFF), ("maximum", np.maximum, largest, 0)):
-        word = grouping.over_halves(extreme, of_half)
-        word <<= _BESIDE_LENGTH
-        word |= np.uint32(beside)
-        ttl = flows[f"{name}_ttl"].copy()
-        extreme(flows[name], word, out=flows[name])
-        flows[f"{name}_ttl"] = ttl
+    length = np.minimum(length, MOST_LENGTH)
+    first, last = length.take(grouping.half_start), length.take(grouping.half_end)
+    smallest, largest = flows["minimum"] >> _BESIDE_LENGTH, flows["maximum"] >> _BESIDE_LENGTH
+    np.minimum(smallest, grouping.over_halves(np.minimum, np.minimum(first, last)), out=smallest)
+    np.maximum(largest, grouping.over_halves(np.maximum, np.maximum(first, last)), out=largest)
+    place = _outside(length, smallest.take(grouping.flow_of), largest.take(grouping.flow_of), grouping)
+    if len(place):
+        flow, value = grouping.flow_of.take(grouping.half_of.take(place)), length.take(place)
+        np.minimum.at(smallest, flow, value)
+        np.maximum.at(largest, flow, value)
+    for name, extreme in (("minimum", smallest), ("maximum", largest)):
+        np.bitwise_or(extreme << _BESIDE_LENGTH, flows[f"{name}_ttl"], out=flows[name])
+
+
+def _outside(
+    values: NDArray[np.uint32], smallest: NDArray[np.uint32], largest: NDArray[np.uint32], grouping: Grouping
+) -> NDArray[np.int64]:
+    """Places of the `values` (n,) beyond what their halves (halves,) have had: few, but where a flow begins."""
+    above = values - smallest.take(grouping.half_of)  # what is less wraps, and is far above
+    return np.flatnonzero(above > (largest - smallest).take(grouping.half_of))
 
 
 def _add_ttl(flows: NDArray[np.void], ttl: NDArray[np.uint8], grouping: Grouping) -> None:
@@ -138,17 +148,31 @@ def _add_times(rows: NDArray[np.void], timestamp: NDArray[np.int64], grouping: G
     sums = _half_sums(wide, end)
     sums += rows["gap_sum"]
     rows["gap_sum"] = np.minimum(sums, _LARGEST, out=sums)
-    gap = np.minimum(wide, _LARGEST).astype("u4")
-    np.maximum(rows["gap_maximum"], grouping.over_packets(np.maximum, gap), out=rows["gap_maximum"])
-    gap[start[is_new]] = _LARGEST
-    shortest = grouping.over_packets(np.minimum, gap)
-    np.minimum(shortest, _LARGEST_SHORTEST_GAP, out=shortest)
-    shortest[is_new & (start == end)] = NO_GAP
-    np.minimum(rows["gap_minimum"], shortest, out=rows["gap_minimum"])
+    _add_gap_extremes(rows, np.minimum(wide, _LARGEST).astype("u4"), is_new, grouping)
     wide *= wide
     _add(rows["gap_squares"], _half_sums(wide, end))
     rows["last"] = latest
     return earliest
+
+
+def _add_gap_extremes(rows: NDArray[np.void], gap: NDArray[np.uint32], is_new: NDArray[np.bool_], grouping: Grouping) -> None:
+    """Shortest and longest gap; the first packet of a half that `is_new` has none, and 0 in `gap`, which is used up."""
+    start, end = grouping.half_start, grouping.half_end
+    first, last = gap.take(start), gap.take(end)
+    longest = np.maximum(first, last)
+    np.maximum(longest, rows["gap_maximum"], out=longest)
+    first[is_new] = _LARGEST
+    shortest = np.minimum(first, last)
+    np.minimum(shortest, _LARGEST_SHORTEST_GAP, out=shortest)
+    shortest[is_new & (start == end)] = NO_GAP
+    np.minimum(shortest, rows["gap_minimum"], out=shortest)
+    gap[start] = last  # the first ones are told; where there is none, NO_GAP to 0, it is not outside either
+    place = _outside(gap, shortest, longest, grouping)
+    if len(place):
+        half, value = grouping.half_of.take(place), gap.take(place)
+        np.minimum.at(shortest, half, value)
+        np.maximum.at(longest, half, value)
+    rows["gap_minimum"], rows["gap_maximum"] = shortest, longest
 
 
 def _unordered(
