@@ -295,6 +295,19 @@ def test_damaged_state_is_an_error() -> None:
         ModelScoring([], ScoringConfig()).restore(pack({"version": 9}, {}))
 
 
+def test_a_device_that_was_replaced_is_learnt_anew_with_its_ports() -> None:
+    """What is known of the device and of every port of it is forgotten; other devices, and names that only begin alike, stay."""
+    ports = tuple(Entity(EntityKind.INTERFACE, name) for name in ("sw/ge0", "sw10/ge0"))
+    scoring, random = ModelScoring([Distance()], ScoringConfig()), np.random.default_rng(3)
+    for step in range(400):
+        scoring.evaluate(vectors(_usual(random, 2), entities=ports, step=step))
+    assert scoring.status()[0].armed == 2
+    scoring.accept_device(Entity(EntityKind.DEVICE, "s"))
+    assert scoring.status()[0].armed == 2
+    scoring.accept_device(Entity(EntityKind.DEVICE, "sw"))
+    assert scoring.status()[0].armed == 1
+
+
 def test_accept_learns_anew() -> None:
     """An accepted entity is cold again; the others stay armed."""
     scoring = _learnt()

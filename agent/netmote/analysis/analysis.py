@@ -144,6 +144,9 @@ class Analysis:
         return ModelScoring((*self._detectors, InterfaceResidual(INTERFACE)), self._config.scoring)
 
     def _take_facts(self, batch: FactBatch) -> Outcome:
+        for fact in batch.facts:
+            if fact.name == "device_replaced":
+                self.scoring.accept_device(fact.entity)
         findings, cleared = self.rules.evaluate_facts(batch)
         return Outcome(alerts=self._announce(batch.end_ns, findings, cleared))
 

@@ -127,6 +127,11 @@ class Baseline:
         usual, sigma = self._compare(np.array([row]), values[None, :])
         return usual[0], sigma[0]
 
+    @property
+    def entities(self) -> tuple[Entity, ...]:
+        """All that it knows."""
+        return tuple(entity for entity, _ in self._rows.entities())
+
     def forget(self, entity: Entity) -> None:
         """Begin anew with this entity."""
         self._rows.forget(entity)

@@ -120,6 +120,11 @@ class Calibration:
         cold = int((totals < self._learning_from).sum())
         return {Readiness.COLD: cold, Readiness.LEARNING: len(totals) - armed - cold, Readiness.ARMED: armed}
 
+    @property
+    def entities(self) -> tuple[Entity, ...]:
+        """All that it knows."""
+        return tuple(entity for entity, _ in self._rows.entities())
+
     def forget(self, entity: Entity) -> None:
         """Begin anew with this entity: an operator accepted its new normal."""
         self._rows.forget(entity)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netmote.clock import NANOSECONDS_PER_SECOND
-from netmote.records.entity import Entity
+from netmote.records.entity import Entity, EntityKind
 from netmote.scoring import fusion
 from netmote.scoring.baseline import Baseline
 from netmote.scoring.calibration import Calibration, Readiness
@@ -144,6 +144,18 @@ class ModelScoring:
             calibration.forget(entity)
         for baseline in self._baselines.values():
             baseline.forget(entity)
+
+    def accept_device(self, device: Entity) -> None:
+        """Learn a device and all of its ports anew: another one stands in its place."""
+        prefix = f"{device.name}/"
+        known: set[Entity] = set()
+        for calibration in self._calibrations.values():
+            known.update(calibration.entities)
+        for baseline in self._baselines.values():
+            known.update(baseline.entities)
+        for entity in known:
+            if entity == device or (entity.kind is EntityKind.INTERFACE and entity.name.startswith(prefix)):
+                self.accept(entity)
 
     def status(self) -> tuple[DetectorStatus, ...]:
         alpha = self.alpha

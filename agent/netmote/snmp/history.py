@@ -15,6 +15,7 @@ from netmote.records.entity import Entity, EntityKind
 from netmote.records.fact import Fact
 from netmote.records.interface import INTERFACE_COUNTERS, InterfaceBatch, InvalidReason, OperStatus, is_link_fault
 from netmote.snmp.counters import TICKS_PER_SECOND, Epoch, classify, differences
+from netmote.snmp.device_identity import DeviceIdentity
 from netmote.snmp.identity import PortIdentities, PortNames, PortRow
 from netmote.snmp.notifications import LinkNotice, link_state
 from netmote.snmp.reading import DeviceReading
@@ -32,7 +33,7 @@ class DeviceHistory:
 
     def __init__(self, device: str) -> None:
         self._device = device
-        self._identities = PortIdentities()
+        self._identity, self._identities = DeviceIdentity(), PortIdentities()
         self._before: DeviceReading | None = None
         self._base: DeviceReading | None = None  # the poll that the next differences are taken to
         self._base_names: dict[str, int] = {}
@@ -61,6 +62,7 @@ class DeviceHistory:
 
     def observe(self, now: DeviceReading) -> tuple[InterfaceBatch, tuple[Fact, ...]]:
         """Differences to the poll before (all FIRST at the first one) and what is certain about the device now."""
+        replaced = self._replaced(now)
         before, self._before = self._before, now
         epoch, seconds = classify(None if before is None else before.instant, now.instant)
         moved, packets = _moved(before, now)
@@ -73,7 +75,7 @@ class DeviceHistory:
             refresh = self._refresh.interrupted()
         stuck = self._stuck(now, seconds, has_moved=bool(moved), is_comparable=is_comparable)
         batch = self._batch_of(before, now, names, epoch, seconds, refresh, moved)
-        facts = (*stuck, *self._facts(now, names, epoch, batch))
+        facts = (*replaced, *stuck, *self._facts(now, names, epoch, batch))
         self._batch = batch
         return batch, facts
 
@@ -124,6 +126,15 @@ class DeviceHistory:
             if_alias=last.if_alias,
         )
         return self._batch
+
+    def _replaced(self, now: DeviceReading) -> tuple[Fact, ...]:
+        """Another device under the same name: nothing of before can be compared with it. Its ports keep their names, which are places."""
+        told = self._identity.observe(now)
+        if not told:
+            return ()
+        self._before, self._identities = None, PortIdentities()
+        self._refresh, self._standstill = RefreshPeriod(), Standstill()
+        return (Fact(self.entity, "device_replaced", now.wall_ns, 1.0, {**told, "sys_descr": now.system.sys_descr}),)
 
     def _stuck(self, now: DeviceReading, seconds: float, *, has_moved: bool, is_comparable: bool) -> tuple[Fact, ...]:
         if not is_comparable:

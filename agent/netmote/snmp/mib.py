@@ -40,6 +40,12 @@ SYS_NAME: Final = parse_oid("1.3.6.1.2.1.1.5.0")
 SYS_LOCATION: Final = parse_oid("1.3.6.1.2.1.1.6.0")
 # HOST-RESOURCES-MIB: ticks since the machine booted, where sysUpTime counts since the agent did.
 HR_SYSTEM_UPTIME: Final = parse_oid("1.3.6.1.2.1.25.1.1.0")
+# Who the device is. SNMP-FRAMEWORK-MIB (RFC 3411) snmpEngineID; ENTITY-MIB (RFC 6933) class and serial number of the first physical
+# entity, which is the chassis or stack on most devices that have the MIB.
+SNMP_ENGINE_ID: Final = parse_oid("1.3.6.1.6.3.10.2.1.1.0")
+ENT_PHYSICAL_CLASS_1: Final = parse_oid("1.3.6.1.2.1.47.1.1.1.1.5.1")
+ENT_PHYSICAL_SERIAL_NUM_1: Final = parse_oid("1.3.6.1.2.1.47.1.1.1.1.11.1")
+CHASSIS, STACK = 3, 11  # PhysicalClass
 # IF-MIB scalars: a change of either means that rows came or went.
 IF_NUMBER: Final = parse_oid("1.3.6.1.2.1.2.1.0")
 IF_TABLE_LAST_CHANGE: Final = parse_oid("1.3.6.1.2.1.31.1.5.0")

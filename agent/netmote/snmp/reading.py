@@ -27,7 +27,8 @@ LOOP_PORTS = 300
 
 _CYCLE_SCALARS = (mib.SYS_UP_TIME, mib.HR_SYSTEM_UPTIME, mib.IF_NUMBER, mib.IF_TABLE_LAST_CHANGE)
 _SYSTEM_SCALARS = (mib.SYS_DESCR, mib.SYS_OBJECT_ID, mib.SYS_NAME, mib.SYS_CONTACT, mib.SYS_LOCATION)
-_NAME_COLUMNS = ("ifName", "ifDescr", "ifAlias", "ifType", "ifSpeed", "ifHighSpeed", "ifLastChange")
+_IDENTITY_SCALARS = (mib.SNMP_ENGINE_ID, mib.ENT_PHYSICAL_CLASS_1, mib.ENT_PHYSICAL_SERIAL_NUM_1)
+_NAME_COLUMNS = ("ifName", "ifDescr", "ifAlias", "ifType", "ifSpeed", "ifHighSpeed", "ifLastChange", "ifPhysAddress")
 _STATE_COLUMNS = ("ifAdminStatus", "ifOperStatus", "ifCounterDiscontinuityTime")
 _UP_TIME_COLUMN = mib.SYS_UP_TIME[:-1]  # GETBULK non-repeaters are GETNEXT: without the instance
 _WIDE_COLUMNS = tuple(source.wide for source in mib.COUNTER_SOURCES if source.wide)
@@ -48,6 +49,8 @@ class SystemGroup:
     sys_name: str
     sys_contact: str
     sys_location: str
+    engine_id: bytes = b""  # snmpEngineID; of v1 and v2c agents too
+    serial: str = ""  # entPhysicalSerialNum of the chassis
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +64,7 @@ class PortTable:
     if_admin_status: NDArray[np.uint8]
     if_oper_status: NDArray[np.uint8]
     if_last_change: tuple[int, ...]
+    if_phys_address: tuple[str, ...]  # in hexadecimal digits; "" for none, and for one of zeros only
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +89,7 @@ class _Names:
     if_descr: tuple[str, ...]
     if_alias: tuple[str, ...]
     if_last_change: tuple[int, ...]
+    if_phys_address: tuple[str, ...]
     if_type: NDArray[np.int64]
     if_high_speed: NDArray[np.int64]
 
@@ -159,6 +164,7 @@ class DeviceReader:
     async def _learn(self, session: SnmpSession, signature: tuple[int | None, int | None]) -> _Layout:
         self._requests_in_flight = REQUESTS_IN_FLIGHT  # what it lost may have been lost on the way: tried again now and then
         system, _ = await get_cells(session, _SYSTEM_SCALARS)
+        identity, _ = await get_cells(session, _IDENTITY_SCALARS)
         names = await self._walk(session, _NAME_COLUMNS)
         return _Layout(
             learnt_at=self._clock.monotonic(),
@@ -172,6 +178,8 @@ class DeviceReader:
                 sys_name=_text(system.get(mib.SYS_NAME)),
                 sys_contact=_text(system.get(mib.SYS_CONTACT)),
                 sys_location=_text(system.get(mib.SYS_LOCATION)),
+                engine_id=_octets(identity.get(mib.SNMP_ENGINE_ID)),
+                serial=_serial(identity),
             ),
         )
 
@@ -242,6 +250,7 @@ def _columns(walk: Walk, layout: _Layout, all_indexes: list[tuple[int, ...]]) ->
         if_admin_status=_enumeration(_numbers(walk, "ifAdminStatus", indexes), highest=3),
         if_oper_status=_enumeration(_numbers(walk, "ifOperStatus", indexes), highest=7),
         if_last_change=names.if_last_change,
+        if_phys_address=names.if_phys_address,
     )
     counters = CounterSample(
         values=values,
@@ -281,6 +290,7 @@ def _read_out(walk: Walk, indexes: Sequence[tuple[int, ...]]) -> _Names:
         return tuple(sys.intern(_text(walk.cells[mib.COLUMN[name]].get(index))) for index in indexes)
 
     speed, in_millions = walk.cells[mib.COLUMN["ifSpeed"]], walk.cells[mib.COLUMN["ifHighSpeed"]]
+    addresses = walk.cells[mib.COLUMN["ifPhysAddress"]]
     speeds = [high_speed(_number(speed.get(index)), _number(in_millions.get(index))) for index in indexes]
     return _Names(
         if_index=np.array([index[0] for index in indexes], np.int64),
@@ -288,6 +298,7 @@ def _read_out(walk: Walk, indexes: Sequence[tuple[int, ...]]) -> _Names:
         if_descr=texts("ifDescr"),
         if_alias=texts("ifAlias"),
         if_last_change=tuple(_numbers(walk, "ifLastChange", indexes)),
+        if_phys_address=tuple(_address(addresses.get(index)) for index in indexes),
         if_type=np.array(_numbers(walk, "ifType", indexes), np.int64),
         if_high_speed=np.array(speeds, np.int64),
     )
@@ -308,6 +319,21 @@ def _number(cell: Cell | None, *, default: int | None = None) -> int | None:
     if cell is None or not cell.value or cell.tag not in (mib.INTEGER, mib.GAUGE32, mib.TIME_TICKS, mib.COUNTER32):
         return default
     return int.from_bytes(cell.value, "big") & 0xFFFF_FFFF
+
+
+def _octets(cell: Cell | None) -> bytes:
+    return cell.value if cell is not None and cell.tag == mib.OCTET_STRING else b""
+
+
+def _address(cell: Cell | None) -> str:
+    octets = _octets(cell)
+    return octets.hex() if any(octets) else ""
+
+
+def _serial(cells: Mapping[bytes, Cell]) -> str:
+    """The serial number of the first physical entity, when that is the whole device."""
+    is_whole = _number(cells.get(mib.ENT_PHYSICAL_CLASS_1)) in (mib.CHASSIS, mib.STACK)
+    return _text(cells.get(mib.ENT_PHYSICAL_SERIAL_NUM_1)) if is_whole else ""
 
 
 def _text(cell: Cell | None) -> str:
