@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netmote.records.flow import address_text
+from netmote.windows.address_index import AddressIndex
 
 ID_BITS = 24
 RESERVED = 256  # ids below stand for capture interfaces, so that they can share keys with addresses
@@ -26,7 +27,7 @@ class AddressTable:
 
     def __init__(self, local_networks: Sequence[IPv4Network | IPv6Network]) -> None:
         self._networks = [_halves_of(network) for network in local_networks]
-        self._ids: dict[bytes, int] = {}
+        self._index = AddressIndex()
         self._interfaces: dict[str, int] = {}
         self._used = RESERVED
         self.high = np.zeros(4 * RESERVED, np.uint64)  # by id: the first 8 bytes as a number
@@ -39,8 +40,7 @@ class AddressTable:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the columns and, by estimate, of the dictionary: key, number and slot of an entry."""
-        return self.high.nbytes + self.low.nbytes + self.is_local.nbytes + len(self._ids) * (49 + 32 + 36)
+        return self.high.nbytes + self.low.nbytes + self.is_local.nbytes + self._index.nbytes
 
     def interface(self, name: str) -> int:
         """The id of a capture interface. Raises ValueError beyond 256 of them."""
@@ -60,19 +60,16 @@ class AddressTable:
 
     def intern(self, addresses: NDArray[np.void]) -> NDArray[np.uint32]:
         """The ids of `addresses` (V16, any shape (n,)), same order; unknown ones get new ids. Raises OverflowError past 2**24 ids."""
-        pairs = np.ascontiguousarray(addresses).view(">u8").reshape(-1, 2).astype(np.uint64)
-        unique, inverse = _unique_pairs(pairs)
-        blob = unique.astype(">u8").tobytes()
-        keys = [blob[at : at + 16] for at in range(0, len(blob), 16)]
-        found = [self._ids.get(key, -1) for key in keys]
-        ids = np.array(found, np.int64)
+        pairs = np.ascontiguousarray(addresses).view(">u8").reshape(-1, 2)
+        high, low = pairs[:, 0].astype(np.uint64), pairs[:, 1].astype(np.uint64)
+        ids = self._find(high, low)
         fresh = np.flatnonzero(ids < 0)
         if fresh.size:
-            self._admit(unique[fresh])
-            ids[fresh] = np.arange(self._used - fresh.size, self._used)
-            for position in fresh.tolist():
-                self._ids[keys[position]] = int(ids[position])
-        return ids.astype(np.uint32)[inverse]
+            start = self._used
+            self._admit(_distinct(high[fresh], low[fresh]))
+            self._index.add(start, self.high[: self._used], self.low[: self._used], reserved=RESERVED)
+            ids[fresh] = self._find(high[fresh], low[fresh])
+        return ids.astype(np.uint32)
 
     def text(self, number: int) -> str:
         """Presentation form of the address with this id."""
@@ -82,7 +79,8 @@ class AddressTable:
         """The id of an address in presentation form, -1 when it is not here. Raises ValueError when it is no address."""
         address = ip_address(text)
         bits = int(address) | _V4_MAPPED if address.version == 4 else int(address)
-        return self._ids.get(bits.to_bytes(16, "big"), -1)
+        high, low = np.array([bits >> 64], np.uint64), np.array([bits & _FULL], np.uint64)
+        return int(self._find(high, low)[0])
 
     def compact(self, live: NDArray[np.integer[Any]]) -> NDArray[np.uint32]:
         """Keep only the ids in `live`; returns the new id by old id. Order is kept, so sorted keys stay sorted."""
@@ -94,8 +92,11 @@ class AddressTable:
         self.low[RESERVED : RESERVED + kept.size] = self.low[kept]
         self.is_local[RESERVED : RESERVED + kept.size] = self.is_local[kept]
         self._used = RESERVED + int(kept.size)
-        self._ids = {self._bytes(number): number for number in range(RESERVED, self._used)}
+        self._index.rebuild(RESERVED, self.high[: self._used], self.low[: self._used])
         return remap
+
+    def _find(self, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int64]:
+        return self._index.find(high, low, self.high, self.low)
 
     def _bytes(self, number: int) -> bytes:
         return int(self.high[number]).to_bytes(8, "big") + int(self.low[number]).to_bytes(8, "big")
@@ -126,18 +127,10 @@ def _halves_of(network: IPv4Network | IPv6Network) -> tuple[np.uint64, np.uint64
     return np.uint64(mask >> 64), np.uint64(bits >> 64), np.uint64(mask & _FULL), np.uint64(bits & _FULL)
 
 
-def _unique_pairs(pairs: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
-    """Distinct rows in ascending order and where each row went. One sort when all share their first half (IPv4 alone)."""
-    if not len(pairs):
-        return pairs, np.zeros(0, np.intp)
-    high, low = pairs[:, 0], pairs[:, 1]
-    if (high == high[0]).all():
-        values, inverse = np.unique(low, return_inverse=True)
-        return np.stack([np.full(values.size, high[0]), values], axis=1), inverse
+def _distinct(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The distinct addresses in ascending order, (n, 2)."""
     order = np.lexsort((low, high))
-    ordered = pairs[order]
+    pairs = np.stack([high[order], low[order]], axis=1)
     is_first = np.ones(len(pairs), np.bool_)
-    is_first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    inverse = np.empty(len(pairs), np.intp)
-    inverse[order] = np.cumsum(is_first) - 1
-    return ordered[is_first], inverse
+    is_first[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
+    return pairs[is_first]
