@@ -12,7 +12,7 @@ def check(
     file: Annotated[Path, typer.Argument(envvar="NETMOTE_CONFIG", help="Configuration file.")],
     json_lines: JsonOption = False,
 ) -> None:
-    """Check a configuration and the rules it names: all problems at once, each with file, line and key.
+    """Check a configuration and the rules and profiles it names: all problems at once, each with file, line and key.
 
     Exit status 0 when it is sound, 78 when it is not.
 
@@ -24,13 +24,22 @@ def check(
     from netmote.daemon.config import load_config
     from netmote.errors import ConfigError, Problem
     from netmote.scoring.rules.rule_set import RuleSet
+    from netmote.snmp.profiles.loader import load_profiles
 
     problems: list[Problem] = []
     try:
         config = load_config(file)
-        RuleSet.load(config.scoring.rules, disabled=config.scoring.disabled_rules)
     except ConfigError as error:
         problems.extend(error.problems)
+    else:
+        for load in (
+            lambda: RuleSet.load(config.scoring.rules, disabled=config.scoring.disabled_rules),
+            lambda: load_profiles(config.snmp.profiles),
+        ):
+            try:
+                load()
+            except ConfigError as error:
+                problems.extend(error.problems)
     for problem in problems:
         record = {"file": problem.file, "line": problem.line, "key": problem.key, "message": problem.message}
         typer.echo(json.dumps(record) if json_lines else str(problem))

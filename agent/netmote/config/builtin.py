@@ -8,6 +8,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 # Where each kind lies in a checkout.
 _IN_CHECKOUT = {
     "rules": "config/rules",
+    "profiles": "config/profiles",
     "models": "models",
     "netmote.yaml": "config/netmote.yaml",
     "netmote.service": "systemd/netmote.service",
@@ -15,7 +16,7 @@ _IN_CHECKOUT = {
 
 
 def builtin_path(kind: str) -> Path:
-    """The shipped `rules` or `models` (directories), `netmote.yaml` or `netmote.service` (files): package data when installed, the
+    """The shipped `rules`, `profiles` or `models` (directories), `netmote.yaml` or `netmote.service` (files): package data when installed, the
     checkout's own in a checkout.
     """
     installed = _PACKAGE / "builtin" / kind

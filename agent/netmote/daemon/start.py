@@ -17,6 +17,7 @@ from netmote.daemon.lifecycle import Daemon
 from netmote.daemon.memory import bound_heaps
 from netmote.daemon.state_dir import resolve_state_dir
 from netmote.errors import ConfigError, Problem
+from netmote.snmp.profiles.loader import load_profiles
 from netmote.telemetry.logging_setup import set_up_logging
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ def run_daemon(config_path: Path | None, state_dir: Path | None, log_level: str 
 
     def load() -> Config:
         config = Config() if config_path is None else load_config(config_path)
+        load_profiles(config.snmp.profiles)  # a reload whose profiles are wrong is refused as a whole
         return config if log_level is None else _with_log_level(config, log_level)
 
     config = load()

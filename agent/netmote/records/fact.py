@@ -36,6 +36,8 @@ OCCURRENCES = (
     "capture_worker_restarted",  # one of the processes that share an interface; value: its number
     "address_conflict",  # two hardware addresses claim one IP address
     "neighbour_changed",  # an IP address is claimed by another hardware address than just before
+    "lldp_neighbour_changed",  # another device, or another of its ports, is at the other end of a port
+    "duplex_mismatch_suspected",  # the errors of a port are those of one end of a duplex mismatch
     "dhcp_server",  # one more DHCP server answers on a segment; value: how many that makes
 )
 

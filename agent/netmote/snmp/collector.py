@@ -12,15 +12,27 @@ from netmote.clock import Clock
 from netmote.records.batch import Batch
 from netmote.snmp.backends import Backends
 from netmote.snmp.config import SnmpConfig, TargetConfig
+from netmote.snmp.details.details_reader import DetailsReader
 from netmote.snmp.notification import Notification
 from netmote.snmp.paced_session import SendWindow
+from netmote.snmp.profiles.document import Profile
+from netmote.snmp.profiles.loader import ProfileSet, load_profiles
 from netmote.snmp.target import Backend, Target, TargetStatus
+
+
+class _Settings(NamedTuple):
+    """What a device is polled with."""
+
+    target: TargetConfig
+    interval: float
+    max_in_flight: int
+    details: tuple[float, int, tuple[Profile, ...]]  # interval, bound on gauges, profiles
 
 
 class _Polling(NamedTuple):
     """A device that is polled, and what it was begun with."""
 
-    settings: tuple[TargetConfig, float, int]  # itself, its interval, the bound on what is in flight
+    settings: _Settings
     window: SendWindow
     task: asyncio.Task[None]
 
@@ -70,8 +82,15 @@ class SnmpCollector:
     async def _settle(self, group: asyncio.TaskGroup, backend: Backend) -> None:
         """Let what is polled be what the configuration names."""
         config = self._config
+        profiles = await asyncio.to_thread(load_profiles, config.profiles if config.max_gauges else ())
         wanted = {
-            each.name: (config.resolved(each), each.interval or config.interval, config.max_in_flight) for each in config.targets
+            each.name: _Settings(
+                config.resolved(each),
+                each.interval or config.interval,
+                config.max_in_flight,
+                (config.details_interval, config.max_gauges, profiles.profiles),
+            )
+            for each in config.targets
         }
         ending = [name for name, polling in self._polling.items() if wanted.get(name) != polling.settings]
         tasks = [self._polling.pop(name).task for name in ending]
@@ -83,17 +102,23 @@ class SnmpCollector:
         for name, settings in wanted.items():
             if name not in self._polling:
                 target = Target(
-                    settings[0],
-                    interval=settings[1],
+                    settings.target,
+                    interval=settings.interval,
                     backend=backend,
                     window=window,
                     clock=self._clock,
                     random=self._random,
                     emit=self._emit,
+                    details=None if not config.max_gauges else self._details_of(name, config, profiles),
                 )
                 self._targets[name] = target
                 self._polling[name] = _Polling(settings, window, group.create_task(target.run(), name=f"snmp:{name}"))
         self._targets = {name: self._targets[name] for name in wanted}
+
+    def _details_of(self, name: str, config: SnmpConfig, profiles: ProfileSet) -> Callable[[], DetailsReader]:
+        return lambda: DetailsReader(
+            name, interval=config.details_interval, profiles=profiles, max_gauges=config.max_gauges, clock=self._clock
+        )
 
     def notify(self, name: str, notification: Notification) -> bool:
         """Pass on what a device sent by itself; False when it is not polled (yet)."""

@@ -136,6 +136,15 @@ class SnmpConfig(Section):
     max_in_flight: int = Field(default=50, ge=1, le=500)
     """Requests sent and not yet answered, over all devices that do answer."""
 
+    details_interval: Duration = Field(default=60.0, ge=10.0, le=86_400.0)
+    """How often what lies beyond the ports is read: CPU, memory, storage, sensors, protocol counters, LLDP neighbours."""
+
+    max_gauges: int = Field(default=500, ge=0, le=10_000)
+    """Gauges kept of one device; the others are named in `netmote poll`. 0: nothing beyond the ports is read."""
+
+    profiles: tuple[str, ...] = ("builtin",)
+    """Profile files or directories: which of a vendor's objects are read; `builtin` stands for the shipped ones."""
+
     targets: tuple[TargetConfig, ...] = ()
     """The polled devices. Names are unique."""
 

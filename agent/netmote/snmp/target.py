@@ -25,13 +25,15 @@ from netmote.records.device import DeviceRecord
 from netmote.records.fact import Fact, FactBatch
 from netmote.records.interface import InterfaceBatch
 from netmote.snmp.backends import backend_of
+from netmote.snmp.careful_session import read_device
 from netmote.snmp.config import TargetConfig
 from netmote.snmp.credentials import Credentials, SecretMissing, reveal_credentials
+from netmote.snmp.details.details_reader import DetailsReader
 from netmote.snmp.history import DeviceHistory
-from netmote.snmp.mib import SYS_UP_TIME
 from netmote.snmp.notification import Notification
 from netmote.snmp.notifications import interpret, notification_fact
 from netmote.snmp.paced_session import PacedSession, SendWindow
+from netmote.snmp.quirks import QuirkLearner
 from netmote.snmp.reachability import FAILED_POLLS, DeviceState, Reachability
 from netmote.snmp.reading import LOOP_PORTS, DeviceReader, DeviceReading
 from netmote.snmp.session import CREDENTIAL_ERRORS, AddressUnknown, NetworkUnreachable, RequestTimedOut, SnmpSession
@@ -44,6 +46,7 @@ PROBATION_CAP_SECONDS = 60.0  # longest distance of polls on probation, unless t
 # After a poll, this long until one that a notification wants: a flapping port does not make the agent work without pause.
 HURRY_SECONDS = 1.0
 _MOST_UNTOLD = 64  # notifications that wait while a large poll is worked out; the oldest goes, the next poll tells the same
+_DETAILS_SHARE = 0.8  # of the time left between two polls that details may take
 _REOPEN_AFTER = 5  # failures after which name, secrets and socket are looked up again
 
 
@@ -93,6 +96,7 @@ class TargetStatus:
     sys_descr: str
     backend: str  # what speaks with it, now or at the next poll
     fallback_reason: str  # why that is not the first choice; "" where it is
+    quirks: tuple[str, ...] = ()  # what it was found to need, and why its rates are not finer
 
     @property
     def reason(self) -> str:
@@ -128,13 +132,17 @@ class Target:
         clock: Clock,
         random: Random,
         emit: Callable[[Batch], None],
+        details: Callable[[], DetailsReader] | None = None,
     ) -> None:
-        self.config = config
+        """Without `details` nothing beyond the ports is read."""
+        self.config, self._new_details = config, details
         self._interval, self._backend, self._window, self._clock, self._emit = interval, backend, window, clock, emit
         self._backoff = Backoff(base=interval, cap=max(interval, PROBATION_CAP_SECONDS), random=random, floor=interval / 2)
         self._reachability = Reachability()
+        self._learner = QuirkLearner()
         self._session: PacedSession | None = None
         self._failures = 0  # in a row
+        self._told_quirks: tuple[str, ...] = ()
         self._polls: Counter[str] = Counter()
         self._last: _Poll | None = None
         self._last_success: float | None = None
@@ -148,6 +156,7 @@ class Target:
     def _begin_anew(self) -> None:
         self._reader = DeviceReader(clock=self._clock, max_repetitions=self.config.max_repetitions)
         self._history = DeviceHistory(self.config.name)
+        self._details = None if self._new_details is None else self._new_details()
 
     async def run(self) -> None:
         """Poll on schedule until cancelled."""
@@ -164,8 +173,27 @@ class Target:
                 self._polls["skipped"] += max(0, int((now - slot) // self._interval))
                 slot = self._next_slot(grid, now)
                 hurry_from = now + HURRY_SECONDS
+                await self.read_details(slot - now)
         finally:
             await self._close_session()
+
+    async def read_details(self, seconds: float) -> None:
+        """Read what is due beyond the ports within the time left to the next poll. The next DeviceRecord carries its gauges."""
+        session, reading = self._session, self._last_reading
+        if self._details is None or session is None or reading is None or self._failures:
+            return
+        began_ns = self._clock.now_ns()
+        try:
+            async with asyncio.timeout(seconds * _DETAILS_SHARE):
+                facts = await self._details.advance(session, reading)
+        except TimeoutError:
+            return  # what was cut off is named in the details, and tried again later
+        except Exception:
+            log.exception("reading details failed: a bug", extra={"component": "snmp", "device": self.config.name})
+            self._details = None if self._new_details is None else self._new_details()
+            return
+        if facts:
+            self._emit(FactBatch(self._history.source, began_ns, max(began_ns, self._clock.now_ns()), facts))
 
     async def _wait_slot_or_hurry(self, slot: float, hurry_from: float) -> None:
         """Until the slot, or until a poll is wanted sooner, but not before `hurry_from`."""
@@ -227,6 +255,7 @@ class Target:
         facts = (*self._own_facts(poll, unreachable, ended_ns), *poll.facts)
         if poll.reading is not None:
             self._last_success, self._last_reading = self._clock.monotonic(), poll.reading
+            self._learn()
         batch = poll.batch or self._history.lost(ended_ns)
         if batch is not None:
             self._emit(batch)
@@ -243,6 +272,7 @@ class Target:
                 sys_up_time=None if poll.reading is None else poll.reading.instant.sys_up_time,
                 requests=requests,
                 timeouts=timeouts,
+                gauges={} if self._details is None else self._details.take_gauges(),
             )
         )
         self._polls[poll.outcome] += 1
@@ -275,9 +305,17 @@ class Target:
             credentials = await asyncio.to_thread(reveal_credentials, self.config)
             session = await self._backend.open(self.config, credentials)
             self._session = PacedSession(session, self._window, retries=self.config.retries)
-        if self._reachability.silences >= FAILED_POLLS:
-            await self._session.get_once([SYS_UP_TIME])
-        return await self._reader.read(self._session)
+        is_doubtful = self._reachability.silences >= FAILED_POLLS
+        return await read_device(self._reader, self._session, self._learner, is_doubtful=is_doubtful)
+
+    def _learn(self) -> None:
+        """What the poll showed of the device's ways; news is logged once."""
+        known = self._told_quirks
+        self._learner.refreshes_every(self._history.refresh_period)
+        self._told_quirks = self._learner.quirks.described
+        for quirk in self._told_quirks:
+            if quirk not in known:
+                log.warning("learnt of the device: %s", quirk, extra={"component": "snmp", "device": self.config.name})
 
     def _weigh(self, outcome: PollOutcome, *, has_answered: bool) -> float | None:
         """What the poll says of the device being there: the value of a `device_unreachable` fact, or None."""
@@ -336,6 +374,7 @@ class Target:
             sys_descr="" if reading is None else reading.system.sys_descr,
             backend=backend_of(self.config) if self._session is None else self._session.backend,
             fallback_reason="" if self._session is None else self._session.fallback_reason,
+            quirks=self._learner.quirks.described,
         )
 
 

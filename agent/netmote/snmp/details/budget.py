@@ -1,0 +1,41 @@
+"""A session that sends no more than so many requests: what is read slowly never crowds out what is read every cycle."""
+
+from collections.abc import Sequence
+
+from netmote.errors import Retryable
+from netmote.snmp.session import Reply, SnmpSession
+
+
+class RequestsSpent(Retryable):
+    """The bound on requests was reached before the group was read."""
+
+
+class BudgetedSession:
+    """`left` requests of another session. Implements SnmpSession; closing is the owner's."""
+
+    def __init__(self, session: SnmpSession, requests: int) -> None:
+        self._session, self.left = session, requests
+
+    @property
+    def backend(self) -> str:
+        return self._session.backend
+
+    @property
+    def fallback_reason(self) -> str:
+        return self._session.fallback_reason
+
+    async def get(self, oids: Sequence[bytes]) -> Reply:
+        self._spend()
+        return await self._session.get(oids)
+
+    async def bulk(self, non_repeaters: Sequence[bytes], columns: Sequence[bytes], max_repetitions: int) -> Reply:
+        self._spend()
+        return await self._session.bulk(non_repeaters, columns, max_repetitions)
+
+    async def close(self) -> None:
+        """Nothing: the session belongs to who lent it."""
+
+    def _spend(self) -> None:
+        if not self.left:
+            raise RequestsSpent("the bound on requests was reached")
+        self.left -= 1

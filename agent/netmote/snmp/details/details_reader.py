@@ -1,0 +1,195 @@
+"""When each group of a device is read, what that may cost, and what came of it.
+
+A group is due every `interval`; one that the device lacks once an hour; one that failed at growing distances. `advance` reads what is
+due within a bound of requests, the oldest first; what does not fit waits for the next cycle. A failure costs its own group alone.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from netmote.clock import Clock
+from netmote.errors import NetmoteError
+from netmote.records.entity import Entity, EntityKind
+from netmote.records.fact import Fact
+from netmote.snmp.details.budget import BudgetedSession, RequestsSpent
+from netmote.snmp.details.ethernet import Ethernet
+from netmote.snmp.details.found import Found, Gauge, Group, Neighbour, ObjectOutcome
+from netmote.snmp.details.host_resources import LoadAverages, Processors, Storage
+from netmote.snmp.details.lldp import Lldp
+from netmote.snmp.details.profile_group import ProfileGroup
+from netmote.snmp.details.scalars import SCALARS, ScalarGroup
+from netmote.snmp.details.sensors import Sensors
+from netmote.snmp.profiles.loader import ProfileSet
+from netmote.snmp.reading import DeviceReading
+from netmote.snmp.session import SnmpSession
+
+REQUESTS_A_CYCLE = 100  # of 1,400 bytes: a chassis with hundreds of sensors fits, a table without an end does not
+_LONGEST_SECONDS: Final = 3600.0  # between two attempts at what is not there, or fails
+
+
+@dataclass(slots=True)
+class _Slot:
+    group: Group
+    due_at: float = 0.0
+    failures: int = 0
+    error: str = ""
+    found: Found | None = None
+    admitted: tuple[Gauge, ...] = ()
+    excess: tuple[str, ...] = ()
+    is_fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What is known of a device beyond its ports."""
+
+    profile: str  # its name; "" where none fits
+    gauges: Mapping[str, tuple[Gauge, ...]]  # by group
+    neighbours: tuple[Neighbour, ...]
+    port_hints: Mapping[str, str]
+    outcomes: tuple[ObjectOutcome, ...]  # of the profile
+    doubts: Mapping[str, tuple[str, ...]]  # by group: what is not believed, and why
+    failed: Mapping[str, str]  # group -> error
+    absent: tuple[str, ...]  # groups that the device does not have
+    excess: tuple[str, ...]  # gauges beyond the bound
+
+
+class DetailsReader:
+    """Reads one device's details. Not safe for two readings at once; safe to cancel."""
+
+    def __init__(self, device: str, *, interval: float, profiles: ProfileSet, max_gauges: int, clock: Clock) -> None:
+        self._device, self._interval, self._profiles, self._max_gauges, self._clock = (
+            device,
+            interval,
+            profiles,
+            max_gauges,
+            clock,
+        )
+        now = clock.monotonic
+        groups: list[Group] = [ScalarGroup(name, monotonic=now) for name in SCALARS]
+        groups += [each(monotonic=now) for each in (Processors, LoadAverages, Storage, Sensors, Ethernet, Lldp)]
+        self._slots = [_Slot(group) for group in groups]
+        self._profile: _Slot | None = None
+        self._sys_object_id: bytes | None = None
+        self._neighbours: dict[str, frozenset[tuple[str, str]]] | None = None
+        self._hinted: frozenset[str] = frozenset()
+
+    async def advance(
+        self, session: SnmpSession, reading: DeviceReading, *, requests: int = REQUESTS_A_CYCLE
+    ) -> tuple[Fact, ...]:
+        """Read what is due, within `requests`. Returns what changed since the reading before."""
+        self._choose_profile(reading.system.sys_object_id)
+        ports = dict(zip(reading.ports.if_index.tolist(), _port_names(reading), strict=True))
+        budget, facts = BudgetedSession(session, requests), []
+        for slot in sorted(self._all, key=lambda each: each.due_at):
+            if slot.due_at > self._clock.monotonic() or not budget.left:
+                break
+            is_whole = budget.left == requests
+            try:
+                found = await slot.group.read(budget, ports)
+            except RequestsSpent:
+                if not is_whole:
+                    break  # it begins the next cycle, with all of it
+                self._fail(slot, f"needs more than {requests} requests")
+            except asyncio.CancelledError:
+                self._fail(slot, "did not end in the time left of the interval")
+                raise
+            except NetmoteError as error:
+                self._fail(slot, f"{type(error).__name__}: {error}")
+            else:
+                facts += self._take(slot, found)
+        return tuple(facts)
+
+    def take_gauges(self) -> dict[str, float]:
+        """The gauges read since the last call, by name."""
+        gauges = {gauge.name: gauge.value for slot in self._all if slot.is_fresh for gauge in slot.admitted}
+        for slot in self._all:
+            slot.is_fresh = False
+        return gauges
+
+    @property
+    def details(self) -> Details:
+        slots = self._all
+        found = [slot.found for slot in slots if slot.found is not None]
+        return Details(
+            profile="" if self._profile is None else self._profile.group.name.removeprefix("profile "),
+            gauges={slot.group.name: slot.admitted for slot in slots if slot.admitted},
+            neighbours=next((each.neighbours for each in found if each.neighbours is not None), ()),
+            port_hints={port: hint for each in found for port, hint in each.port_hints.items()},
+            outcomes=tuple(outcome for each in found for outcome in each.outcomes),
+            doubts={slot.group.name: tuple(slot.found.doubts) for slot in slots if slot.found and slot.found.doubts},
+            failed={slot.group.name: slot.error for slot in slots if slot.error},
+            absent=tuple(slot.group.name for slot in slots if slot.found is not None and slot.found.is_empty),
+            excess=tuple(name for slot in slots for name in slot.excess),
+        )
+
+    @property
+    def _all(self) -> list[_Slot]:
+        return self._slots if self._profile is None else [*self._slots, self._profile]
+
+    def _choose_profile(self, sys_object_id: bytes) -> None:
+        if sys_object_id == self._sys_object_id:
+            return
+        self._sys_object_id = sys_object_id
+        profile = self._profiles.match(sys_object_id)
+        self._profile = None if profile is None else _Slot(ProfileGroup(profile, monotonic=self._clock.monotonic))
+
+    def _fail(self, slot: _Slot, error: str) -> None:
+        slot.failures += 1
+        slot.error, slot.found, slot.admitted, slot.excess, slot.is_fresh = error, None, (), (), False
+        wait = min(self._interval * 2.0 ** min(slot.failures, 10), max(_LONGEST_SECONDS, self._interval))
+        slot.due_at = self._clock.monotonic() + wait
+
+    def _take(self, slot: _Slot, found: Found) -> list[Fact]:
+        room = self._max_gauges - sum(len(each.admitted) for each in self._all if each is not slot)
+        slot.admitted, slot.excess = tuple(found.gauges[:room]), tuple(gauge.name for gauge in found.gauges[room:])
+        slot.found, slot.failures, slot.error, slot.is_fresh = found, 0, "", True
+        wait = max(_LONGEST_SECONDS, self._interval) if found.is_empty else self._interval
+        slot.due_at = self._clock.monotonic() + wait
+        facts = []
+        if found.neighbours is not None:
+            facts += self._neighbour_facts(found.neighbours)
+        if slot.group.name == Ethernet.name:
+            new = [port for port in found.port_hints if port not in self._hinted]
+            self._hinted = frozenset(found.port_hints)
+            facts += [self._fact(port, "duplex_mismatch_suspected", {"reason": found.port_hints[port]}) for port in sorted(new)]
+        return facts
+
+    def _neighbour_facts(self, neighbours: tuple[Neighbour, ...]) -> list[Fact]:
+        """A port whose set of neighbours, by chassis and port, is another than at the reading before."""
+        now: dict[str, frozenset[tuple[str, str]]] = {}
+        for each in neighbours:
+            now[each.local_port] = now.get(each.local_port, frozenset()) | {(each.chassis_id, each.port_id)}
+        before, self._neighbours = self._neighbours, now
+        if before is None:
+            return []
+        names = {(each.chassis_id, each.port_id): each.sys_name for each in neighbours}
+        facts = []
+        for port in sorted(before.keys() | now.keys()):
+            earlier, later = before.get(port, frozenset()), now.get(port, frozenset())
+            if earlier != later:
+                annotations = {"earlier": _shown(earlier), "now": _shown(later)}
+                sys_name = ", ".join(sorted({names[each] for each in later if names.get(each)}))
+                facts.append(
+                    self._fact(port, "lldp_neighbour_changed", annotations | ({"sys_name": sys_name} if sys_name else {}))
+                )
+        return facts
+
+    def _fact(self, port: str, name: str, annotations: dict[str, str]) -> Fact:
+        entity = Entity(EntityKind.INTERFACE, f"{self._device}/{port}")
+        return Fact(entity, name, self._clock.now_ns(), 1.0, annotations)
+
+
+def _shown(neighbours: frozenset[tuple[str, str]]) -> str:
+    return ", ".join(f"{chassis} {port}" for chassis, port in sorted(neighbours)) or "none"
+
+
+def _port_names(reading: DeviceReading) -> list[str]:
+    """Names of ports as their identity has them: ifName, else ifDescr."""
+    ports = reading.ports
+    return [
+        name or descr or str(index)
+        for name, descr, index in zip(ports.if_name, ports.if_descr, ports.if_index.tolist(), strict=True)
+    ]
