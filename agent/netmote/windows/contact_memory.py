@@ -6,6 +6,8 @@ bounded. Full, keys that are not regular (one contact, or long overdue) go befor
 eighth at a time, counted.
 """
 
+from typing import Any, TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,17 +32,19 @@ _LONGEST_GAP_MS = 2**30 - 1  # 12 days; twice this fits 32 bits
 _REGULAR_WORTH = np.int64(1) << 62
 _NEVER = np.iinfo(np.int64).min
 
-_ENTRY = np.dtype(
-    [
-        ("contacts", "<i8"),  # ever
-        ("contact_ns", "<i8"),  # last contact
-        ("active_ns", "<i8"),  # last packet
-        ("last_gap_ms", "<i8"),
-        ("ring", "<i4"),  # row of the gaps, -1 without
-        ("score", "<f8"),
-        ("alive_until_ns", "<i8"),
-    ]
-)
+# What is known of a key, each column an array of its own: a look at one of them touches no other.
+_COLUMNS: dict[str, np.dtype[Any]] = {
+    "contacts": np.dtype("<i8"),  # ever
+    "contact_ns": np.dtype("<i8"),  # last contact
+    "active_ns": np.dtype("<i8"),  # last packet
+    "last_gap_ms": np.dtype("<i8"),
+    "ring": np.dtype("<i4"),  # row of the gaps, -1 without
+    "score": np.dtype("<f8"),
+    "alive_until_ns": np.dtype("<i8"),
+}
+_FRESH = {"active_ns": _NEVER, "ring": -1}  # of a new key; everything else 0
+
+Entries: TypeAlias = dict[str, NDArray[Any]]
 
 
 class ContactMemory:
@@ -52,7 +56,7 @@ class ContactMemory:
         self._rings = rings
         self.keys = np.zeros(0, np.uint64)  # entity id, responder id, port; ascending
         self._slot = np.zeros(0, np.int64)  # of each key: its row of the entries
-        self._entries = np.zeros(0, _ENTRY)
+        self._entries: Entries = {name: np.zeros(0, dtype) for name, dtype in _COLUMNS.items()}
         self._free_slots = np.zeros(0, np.int64)
         self._gaps = np.zeros((0, GAPS), np.int32)  # by ring; _NO_GAP where not filled
         self._free_rings = np.zeros(0, np.int64)
@@ -118,14 +122,14 @@ class ContactMemory:
 
     @property
     def nbytes(self) -> int:
-        return self.keys.nbytes + self._slot.nbytes + self._entries.nbytes + self._gaps.nbytes
+        return self.keys.nbytes + self._slot.nbytes + sum(column.nbytes for column in self._entries.values()) + self._gaps.nbytes
 
     def _note(
         self, slots: NDArray[np.int64], size: NDArray[np.int64], start_ns: NDArray[np.int64], end_ns: NDArray[np.int64]
     ) -> None:
         """Slices ordered by key and start, `size` of them for each of `slots`: append the gaps of the contacts among them."""
         first = np.cumsum(size) - size
-        entries = self._entries[slots]
+        entries = {name: column[slots] for name, column in self._entries.items()}
         # The running latest packet of each key: an accumulated maximum that an offset keeps from crossing into the next key.
         origin = int(start_ns.min()) - QUIET_NS - 1  # quiet longer ago than this is all the same
         active_ns = np.maximum(entries["active_ns"], origin)
@@ -144,10 +148,11 @@ class ContactMemory:
         group, contact_ns = group[is_contact], start_ns[is_contact]
         if group.size:
             self._append(slots, entries, group, contact_ns)
-        self._entries[slots] = entries
+        for name, column in self._entries.items():
+            column[slots] = entries[name]
 
     def _append(
-        self, slots: NDArray[np.int64], entries: NDArray[np.void], group: NDArray[np.int64], contact_ns: NDArray[np.int64]
+        self, slots: NDArray[np.int64], entries: Entries, group: NDArray[np.int64], contact_ns: NDArray[np.int64]
     ) -> None:
         """Contacts ordered by `group` (position in `entries`) and time: write their gaps into rings and rescore."""
         first = _starts(group)
@@ -200,16 +205,22 @@ class ContactMemory:
         excess = self.keys.size + fresh.size - self._limit
         if excess > 0:
             fresh = self._make_room(fresh, active_ns[~is_known], excess)
-            at, _ = self._find(fresh)
-        else:
-            at = at[~is_known]
-        if fresh.size:
-            taken = self._take_slots(fresh.size)
-            self.keys, self._slot = np.insert(self.keys, at, fresh), np.insert(self._slot, at, taken)
-        at, is_known = self._find(keys)
-        slots = np.full(keys.size, -1, np.int64)
+            self._admit(fresh, self._find(fresh)[0])
+            at, is_known = self._find(keys)  # some of these may have had to go as well
+            slots = np.full(keys.size, -1, np.int64)
+            slots[is_known] = self._slot[at[is_known]]
+            return slots
+        slots = np.empty(keys.size, np.int64)
         slots[is_known] = self._slot[at[is_known]]
+        slots[~is_known] = self._admit(fresh, at[~is_known])
         return slots
+
+    def _admit(self, fresh: NDArray[np.uint64], at: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Take in ascending new keys that belong `at` these places; returns their rows."""
+        taken = self._take_slots(fresh.size)
+        if fresh.size:
+            self.keys, self._slot = np.insert(self.keys, at, fresh), np.insert(self._slot, at, taken)
+        return taken
 
     def _find(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """Where `keys` are or belong among the sorted ones, and which are there."""
@@ -233,15 +244,15 @@ class ContactMemory:
         return fresh[keep[old:]]
 
     def _take_slots(self, count: int) -> NDArray[np.int64]:
-        old = len(self._entries)
+        old = self._entries["active_ns"].size
         if self._free_slots.size < count:
             size = min(self._limit, max(old + count, 2 * old, 64))
-            self._entries = np.concatenate([self._entries, np.zeros(size - old, _ENTRY)])
+            for name, column in self._entries.items():
+                self._entries[name] = np.concatenate([column, np.zeros(size - old, column.dtype)])
             self._free_slots = np.concatenate([self._free_slots, np.arange(old, size)])
         taken, self._free_slots = self._free_slots[:count], self._free_slots[count:]
-        entries = np.zeros(count, _ENTRY)
-        entries["active_ns"], entries["ring"] = _NEVER, -1
-        self._entries[taken] = entries
+        for name, column in self._entries.items():
+            column[taken] = _FRESH.get(name, 0)
         return taken
 
     def _take_rings(self, slots: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -271,9 +282,9 @@ class ContactMemory:
     def _worth(self, slots: NDArray[np.int64], now_ns: int) -> NDArray[np.int64]:
         """Of each of `slots`: its last packet, regular ones above all others."""
         active_ns: NDArray[np.int64] = np.maximum(self._entries["active_ns"][slots], 0)
-        patience_ns = OVERDUE_GAPS * self._entries["last_gap_ms"][slots] * 1_000_000
-        is_regular = (self._entries["contacts"][slots] > 1) & (now_ns - active_ns <= patience_ns)
-        active_ns[is_regular] += _REGULAR_WORTH
+        again = np.flatnonzero(self._entries["contacts"][slots] > 1)
+        patience_ns = OVERDUE_GAPS * self._entries["last_gap_ms"][slots[again]] * 1_000_000
+        active_ns[again[now_ns - active_ns[again] <= patience_ns]] += _REGULAR_WORTH
         return active_ns
 
     def _ties(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], ...]:
