@@ -40,6 +40,12 @@ def _flows() -> Command:
     return flows
 
 
+def _discover() -> Command:
+    from netmote.cli.discover import discover
+
+    return discover
+
+
 def _poll() -> Command:
     from netmote.cli.poll import poll
 
@@ -82,6 +88,7 @@ COMMANDS: dict[str, tuple[Callable[[], Command | typer.Typer], str]] = {
     "replay": (_replay, "Run the pipeline over capture files in event time and print the alerts."),
     "flows": (_flows, "Print the flow records of capture files."),
     "poll": (_poll, "Poll one SNMP device."),
+    "discover": (_discover, "Search networks for SNMP devices and propose targets."),
     "status": (_status, "Show how the daemon is doing."),
     "alerts": (_alerts, "List, explain and silence alerts."),
     "export": (_export, "Export recorded telemetry."),
