@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from window_records import SECOND, Slice, packed
 
 from netmote.windows.addresses import AddressTable
-from netmote.windows.contact_memory import ContactMemory
+from netmote.windows.contact_memory import ContactMemory, _by_key_and_start
 
 HOST, SERVER = "10.0.0.1", "203.0.113.5"
 
@@ -120,3 +120,15 @@ def test_forgetting_a_host_frees_its_rings(addresses):
     assert len(memory) == 0
     feed(memory, addresses, [Slice(300 + 30.0 * at, "10.0.0.2", SERVER) for at in range(12)])
     assert score(memory, addresses, 635, "10.0.0.2") == 1.0
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2**62)), min_size=1, max_size=40), st.sampled_from((0, 25, 61)))
+def test_slices_come_by_key_and_start(pairs, shift):
+    """Whether the starts lie within minutes or years, slices come in the order of key and start."""
+    key = np.array([key for key, _ in pairs], np.uint64) << np.uint64(62)
+    start = np.array([start for _, start in pairs]) >> shift
+    order = _by_key_and_start(key, start)
+    assert sorted(order.tolist()) == list(range(len(pairs)))
+    assert list(zip(key[order].tolist(), start[order].tolist(), strict=True)) == sorted(
+        zip(key.tolist(), start.tolist(), strict=True)
+    )

@@ -20,6 +20,7 @@ PEER_SHIFT, PORT_SHIFT = np.uint64(18), np.uint64(1)
 PEER_MASK, PORT_ABOVE_PEER = np.uint64((1 << ID_BITS) - 1), np.uint64(ID_BITS)
 PORT_MASK, OUT_MASK = np.uint64(0x1FFFF), np.uint64(1)
 KEY_BITS = np.uint64(42)
+_PLACE_BITS, _PLACE_MASK = np.uint64(40), np.uint64((1 << 40) - 1)  # above them an entity, 24 bits
 
 
 class Sum(IntEnum):
@@ -124,8 +125,11 @@ def aggregate(
     entity = np.concatenate([source[ours_out], destination[ours_in], np.full(count, interface, np.uint32)])
     is_in = np.zeros(rows.size, np.bool_)
     is_in[ours_out.size : ours_out.size + ours_in.size] = True
-    order = np.argsort(entity, kind="stable")
-    rows, entity, is_in = rows[order], entity[order], is_in[order]
+    # By entity, in the order they stand in: a plain sort of both in one number takes a fraction of a stable argsort.
+    ordered = (entity.astype(np.uint64) << _PLACE_BITS) | np.arange(entity.size, dtype=np.uint64)
+    ordered.sort()
+    order = (ordered & _PLACE_MASK).astype(np.intp)
+    rows, entity, is_in = rows[order], (ordered >> _PLACE_BITS).astype(np.uint32), is_in[order]
     starts = np.flatnonzero(np.r_[True, entity[1:] != entity[:-1]]) if entity.size else np.zeros(0, np.intp)
     present, sums = entity[starts], _sums(slices, rows, is_in, starts)
     last_ns = np.maximum.reduceat(ended[rows], starts) if starts.size else np.zeros(0, np.int64)
