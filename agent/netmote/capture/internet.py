@@ -171,20 +171,20 @@ def decode_ipv6(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns)
     # Most have a transport header that is wholly there, right behind: it was gathered along with this one.
     is_tcp = next_header == PROTOCOL_TCP
     is_plain = (is_tcp & (there >= _IPV6_HEADER + 14)) | ((next_header == PROTOCOL_UDP) & (there >= _IPV6_HEADER + 4))
-    plain = rows[is_plain]
-    columns.transport[plain] = offset[is_plain] + _IPV6_HEADER
-    columns.flow_class[plain] = next_header[is_plain] | np.uint64(6 << 8)
-    behind = header[is_plain, _IPV6_HEADER:]
-    ports = behind.view("u2")
-    columns.source_word[plain] = ports[:, 0]
-    columns.destination_word[plain] = ports[:, 1]
-    has_tcp = is_tcp[is_plain]
+    # Nearly always that is all of them, and views do.
+    chosen: slice | NDArray[np.bool_] = slice(None) if is_plain.all() else is_plain
+    plain = rows[chosen]
+    columns.transport[plain] = offset[chosen] + _IPV6_HEADER
+    columns.flow_class[plain] = next_header[chosen] | np.uint64(6 << 8)
+    behind = header[chosen, _IPV6_HEADER:]
+    columns.source_word[plain], columns.destination_word[plain] = behind.view("u2")[:, :2].T
+    has_tcp = is_tcp[chosen]
     columns.tcp_control_bits[plain] = behind[:, 13] * has_tcp
     columns.tcp_sequence[plain] = behind.view(">u4")[:, 1] * has_tcp
-    behind_tcp = (total[is_plain] - _IPV6_HEADER - ((behind[:, 12] >> 4).astype("i8") << 2)) * has_tcp
+    behind_tcp = (total[chosen] - _IPV6_HEADER - ((behind[:, 12] >> 4).astype("i8") << 2)) * has_tcp
     columns.tcp_payload_octets[plain] = np.clip(behind_tcp, 0, 0xFFFF)
-    rest = np.flatnonzero(~is_plain)
-    if len(rest):
+    if not isinstance(chosen, slice):
+        rest = np.flatnonzero(~is_plain)
         rows = rows[rest]
         columns.source_word[rows] = 0
         columns.destination_word[rows] = 0
