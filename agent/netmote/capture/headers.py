@@ -39,17 +39,25 @@ _PLAIN = np.uint64(0x45)
 _CLASS_IPV4 = np.uint64(4 << 8)
 
 
-def decode(frames: Frames, interface: str, *, dropped: int = 0, tunnels: tuple[Tunnel, ...] = ()) -> PacketColumns:
+def decode(
+    frames: Frames,
+    interface: str,
+    *,
+    dropped: int = 0,
+    tunnels: tuple[Tunnel, ...] = (),
+    ether_type: NDArray[np.uint16] | None = None,
+) -> PacketColumns:
     """Decode frames of one interface. Every frame becomes a row or an undecodable entry; nothing raises on bad bytes.
 
-    Of `tunnels` the inner packet is the row (see `tunnels`).
+    Of `tunnels` the inner packet is the row (see `tunnels`). `ether_type` (n,) is what stands behind the addresses of Ethernet frames,
+    where it was read already; it is written to.
     """
     count = len(frames)
     reason = np.zeros(count, "u1")
     columns = Columns.allocate(count)
     dns, coalesced, claims = DnsColumns(), CoalescedColumns(), ClaimColumns()
     if frames.link_type in SUPPORTED:
-        network = network_layer(frames)
+        network = network_layer(frames, ether_type)
         before = network.offset - frames.offset
         wire = frames.wire_length.astype("i8") - before
         if frames.is_tagged is not None:

@@ -76,8 +76,11 @@ def _of_family(frames: Frames) -> NDArray[np.uint16]:
     return found
 
 
-def network_layer(frames: Frames) -> NetworkLayer:
-    """Network headers of frames of a supported link type. Raises ValueError for another link type."""
+def network_layer(frames: Frames, ether_type: NDArray[np.uint16] | None = None) -> NetworkLayer:
+    """Network headers of frames of a supported link type. Raises ValueError for another link type.
+
+    Of Ethernet frames the `ether_type` behind the addresses may be known already; it is written to.
+    """
     if frames.link_type in _RAW:
         ether_type = _of_version(frames.buffer, frames.offset)
         expected = {LINKTYPE_IPV4: ETHERTYPE_IPV4, LINKTYPE_IPV6: ETHERTYPE_IPV6}.get(frames.link_type)
@@ -96,7 +99,8 @@ def network_layer(frames: Frames) -> NetworkLayer:
         raise ValueError(f"link type {frames.link_type} is not decoded; known: {sorted(SUPPORTED)}")
     length, where = _HEADERS[frames.link_type]
     offset = frames.offset + length
-    ether_type = _u2_at(frames.buffer, frames.offset + where)
+    if ether_type is None:
+        ether_type = _u2_at(frames.buffer, frames.offset + where)
     if len(frames) and int(frames.captured.min()) < length:
         ether_type[frames.captured < length] = 0
     other = np.flatnonzero((ether_type != ETHERTYPE_IPV4) & (ether_type != ETHERTYPE_IPV6))  # few: only these are looked at again

@@ -28,6 +28,7 @@ from netmote.capture.packet_filter import PacketFilter
 from netmote.capture.packets import PacketColumns
 from netmote.capture.pcapng_writer import PcapngWriter
 from netmote.capture.ring_layout import SOL_PACKET, VERSION, RingLayout
+from netmote.capture.ring_records import RecordReading
 from netmote.capture.ring_v2 import FrameRing
 from netmote.capture.ring_v3 import BlockRing
 from netmote.capture.snap_filter import attach, behind_filter, snap_program
@@ -227,25 +228,23 @@ class Ring:
 
     def _decode(self, layout: RingLayout) -> PacketColumns:
         buffer, offset = layout.buffer, layout.take()
-        record = rows_at(buffer, offset, layout.record.itemsize).view(layout.record).reshape(-1)
-        timestamp = record["second"].astype("i8") * 1_000_000_000 + record["nanosecond"]
-        begin = offset + record["mac"]
+        read = RecordReading(buffer, offset, layout.record, is_ethernet=self.link_type == LINKTYPE_ETHERNET)
         frames = Frames(
             buffer,
-            begin,
-            captured=record["captured"].astype("i8"),
-            wire_length=record["length"].copy(),
-            timestamp_ns=timestamp,
+            read.begin,
+            captured=read.captured,
+            wire_length=read.length,
+            timestamp_ns=read.timestamp_ns,
             link_type=self.link_type,
         )
         if layout.has_vnet_header:
-            frames = with_segments(frames)
+            frames = with_segments(frames, read.segment_kind)
         else:
             frames = with_estimated_segments(frames, lambda: int(struct.unpack_from("i", self._ask(_SIOCGIFMTU), 16)[0]))
-        status = record["status"]
-        is_tagged = (status & _STATUS_VLAN_VALID) != 0
+        is_tagged = (read.status & _STATUS_VLAN_VALID) != 0
         if is_tagged.any():
-            has_protocol = (status & _STATUS_TPID_VALID) != 0
+            record = rows_at(buffer, offset, layout.record.itemsize).view(layout.record).reshape(-1)
+            has_protocol = (read.status & _STATUS_TPID_VALID) != 0
             frames = replace(
                 frames,
                 wire_length=frames.wire_length + np.uint32(4) * is_tagged,
@@ -253,10 +252,10 @@ class Ring:
                 tag_control=record["tag_control"].astype("u2"),
                 tag_protocol=np.where(has_protocol, record["tag_protocol"], 0x8100).astype("u2"),
             )
-        self._latest_ns = int(timestamp[-1]) if len(timestamp) else self._latest_ns
+        self._latest_ns = int(read.timestamp_ns[-1]) if len(offset) else self._latest_ns
         if self.tee is not None:
             self.tee.write(frames)
-        return decode(frames, self.interface, tunnels=self._tunnels)
+        return decode(frames, self.interface, tunnels=self._tunnels, ether_type=read.ether_type)
 
     def _check_interface(self) -> None:
         self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # ENETDOWN while the link is down: reading clears it

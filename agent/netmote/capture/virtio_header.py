@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netmote.capture.frames import Frames, rows_at
 from netmote.capture.packets import PROTOCOL_TCP, PROTOCOL_UDP
@@ -16,17 +17,21 @@ VIRTIO_HEADER_BYTES = 10
 _SINCE = (6, 2)
 _LINK_HEADERS = 22  # Ethernet and two VLAN tags
 _SMALLEST_MTU = 1500  # up to it nothing is guessed, nor the interface asked
-_GSO_TYPE, _GSO_SIZE = 1, 4  # offsets; the size is in the machine's own byte order (packet(7), PACKET_VNET_HDR)
+GSO_TYPE, _GSO_SIZE = 1, 4  # offsets; the size is in the machine's own byte order (packet(7), PACKET_VNET_HDR)
 _ECN = 0x80  # VIRTIO_NET_HDR_GSO_ECN: the first segment alone carries CWR
 # VIRTIO_NET_HDR_GSO_TCPV4, TCPV6, UDP_L4; 3 is the UDP fragmentation of old kernels: one datagram, whose fragments have no segments.
 _PROTOCOL = np.zeros(256, "u1")
 _PROTOCOL[[1, 4, 5]] = PROTOCOL_TCP, PROTOCOL_TCP, PROTOCOL_UDP
 
 
-def with_segments(frames: Frames) -> Frames:
-    """The frames with their segment sizes, where any of them stands for several; each has the header right before it."""
+def with_segments(frames: Frames, kind: NDArray[np.uint8] | None = None) -> Frames:
+    """The frames with their segment sizes, where any of them stands for several; each has the header right before it.
+
+    `kind` (n,) is the byte `GSO_TYPE` of those headers, where it was read already. Nearly always this is all.
+    """
     begin = frames.offset - VIRTIO_HEADER_BYTES
-    kind = frames.buffer[begin + _GSO_TYPE]  # one byte a packet, 1 ns: nearly always this is all
+    if kind is None:
+        kind = frames.buffer[begin + GSO_TYPE]
     if not kind.any():
         return frames
     protocol = _PROTOCOL[kind & ~np.uint8(_ECN)]
