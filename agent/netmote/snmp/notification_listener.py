@@ -34,7 +34,7 @@ QUEUE_ENTRIES: Final = 1_024
 BURST_SECONDS: Final = 10.0  # of the rate, at once: a switch that restarts tells of all its ports
 REFRESH_SECONDS: Final = 300.0  # secrets and host names are looked up again
 _DATAGRAMS_A_WAKE: Final = 64  # about 2 ms of v3
-_NOTICES_A_TURN: Final = 32
+_NOTICES_A_TURN: Final = 128  # more than come in a turn, so that the queue only holds what a stall leaves
 _MOST_ENGINES: Final = 4_096
 
 
