@@ -35,7 +35,7 @@ from netmote.metering.flow_table import FlowTable
 from netmote.metering.reduction import add_packets
 from netmote.metering.reopening import Reopenings, reopenings, split
 from netmote.metering.retransmissions import count_retransmissions
-from netmote.metering.slices import NO_SLICES, slices_of
+from netmote.metering.slices import in_order, slices_of
 from netmote.metering.timeouts import Timeouts, end_reasons, longest_idle
 from netmote.records.flow import PANE_NS, TCP_ACK, TCP_SYN, FlowBatch, FlowEndReason
 
@@ -187,29 +187,24 @@ class FlowMeter:
     def _take_slices(self, end_ns: int, *, is_final: bool) -> NDArray[np.void]:
         """The open pane's slices in the order of flow id; ended flows leave the table, the others begin a pane."""
         table = self._table
-        parts, self._ended, self._evicted_in_pane, self._reopened_in_pane = self._ended, [], 0, 0
-        if len(table):
-            rows = table.live()
-            rows = rows[np.argsort(table.flow_id[rows], kind="stable")]
-            reasons = end_reasons(table, rows, end_ns, self._timeouts)
-            is_anew = table.flow_id[rows] == 0  # ended by the active timeout, nothing since
-            reasons[is_anew & (reasons == FlowEndReason.ACTIVE_TIMEOUT)] = FlowEndReason.CONTINUES
-            if is_final:
-                reasons[reasons == FlowEndReason.CONTINUES] = FlowEndReason.FORCED_END
-            packets = table.halves["packets"]
-            has_packets = (packets[2 * rows] | packets[2 * rows + 1]) != 0
-            told = ~is_anew & (has_packets | (reasons != FlowEndReason.CONTINUES))
-            parts.append(slices_of(table, rows[told], reasons[told]))
-            table.begin_pane(rows[has_packets])
-            table.begin_anew(rows[reasons == FlowEndReason.ACTIVE_TIMEOUT])
-            gone = (reasons != FlowEndReason.CONTINUES) & (is_final | (reasons != FlowEndReason.ACTIVE_TIMEOUT))
-            table.delete(rows[gone])
-        parts = [part for part in parts if len(part)]
-        if len(parts) < 2:
-            return parts[0] if parts else NO_SLICES
-        slices = np.concatenate(parts)
-        ordered: NDArray[np.void] = slices[np.argsort(slices["flow_id"])]
-        return ordered
+        ended = [part for part in self._ended if len(part)]
+        self._ended, self._evicted_in_pane, self._reopened_in_pane = [], 0, 0
+        rows = table.live()
+        rows = rows[np.argsort(table.flow_id[rows], kind="stable")]
+        reasons = end_reasons(table, rows, end_ns, self._timeouts)
+        is_anew = table.flow_id[rows] == 0  # ended by the active timeout, nothing since
+        reasons[is_anew & (reasons == FlowEndReason.ACTIVE_TIMEOUT)] = FlowEndReason.CONTINUES
+        if is_final:
+            reasons[reasons == FlowEndReason.CONTINUES] = FlowEndReason.FORCED_END
+        packets = table.halves["packets"]
+        has_packets = (packets[2 * rows] | packets[2 * rows + 1]) != 0
+        told = ~is_anew & (has_packets | (reasons != FlowEndReason.CONTINUES))
+        slices = in_order(ended, table, rows[told], reasons[told])
+        table.begin_pane(rows[has_packets])
+        table.begin_anew(rows[reasons == FlowEndReason.ACTIVE_TIMEOUT])
+        gone = (reasons != FlowEndReason.CONTINUES) & (is_final | (reasons != FlowEndReason.ACTIVE_TIMEOUT))
+        table.delete(rows[gone])
+        return slices
 
     def _account(self, packets: PacketColumns, is_row: NDArray[np.bool_] | None, start: int, stop: int) -> None:
         """Account arrivals `start` to `stop` in the open pane."""

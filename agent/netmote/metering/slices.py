@@ -1,5 +1,7 @@
 """Rows of the flow table to flow slices (FLOW_DTYPE) of one pane."""
 
+from mmap import mmap
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,15 +12,50 @@ from netmote.records.flow import FLOW_DTYPE
 
 NO_SLICES = np.zeros(0, FLOW_DTYPE)
 NO_SLICES.flags.writeable = False
+_OPAQUE = np.dtype((np.void, FLOW_DTYPE.itemsize))  # moved as one item, not field by field
+_MANY_OCTETS = 1 << 22
 _CACHED = 8192  # slices filled at once: they stay in the second-level cache while their columns are written one by one
 
 
 def slices_of(table: FlowRows, rows: NDArray[np.int64], reasons: NDArray[np.uint8]) -> NDArray[np.void]:
     """One slice a row, in the order of `rows`. A slice without packets says when the flow's last packet was, and why it ended."""
-    found = np.zeros(len(rows), FLOW_DTYPE)
+    found = _blank(len(rows))
     for start in range(0, len(rows), _CACHED):
         part = slice(start, start + _CACHED)
         _fill(found[part], table, rows[part], reasons[part])
+    return found
+
+
+def _blank(count: int) -> NDArray[np.void]:
+    """Slices of zeros. Many are pages of their own: once let go they are the system's again, whatever the heap holds around them."""
+    size = count * FLOW_DTYPE.itemsize
+    return np.zeros(count, FLOW_DTYPE) if size < _MANY_OCTETS else np.frombuffer(mmap(-1, size), FLOW_DTYPE)
+
+
+def in_order(
+    ended: list[NDArray[np.void]], table: FlowRows, rows: NDArray[np.int64], reasons: NDArray[np.uint8]
+) -> NDArray[np.void]:
+    """The slices `ended` and those of `rows` (ascending in flow id), one array in the order of flow id.
+
+    `ended` is emptied: each part is let go once it is written, so that hardly more than the result is held at once.
+    """
+    if not ended:
+        return slices_of(table, rows, reasons)
+    ids = np.concatenate([*(part["flow_id"] for part in ended), table.flow_id[rows]])
+    place = np.empty(len(ids), "i8")
+    place[np.argsort(ids, kind="stable")] = np.arange(len(ids))
+    found = np.empty(len(ids), FLOW_DTYPE)
+    whole = found.view(_OPAQUE)
+    begin = 0
+    ended.reverse()
+    while ended:
+        part = ended.pop()
+        whole.put(place[begin : begin + len(part)], part.view(_OPAQUE))
+        begin += len(part)
+    for start in range(0, len(rows), _CACHED):
+        chosen = slice(start, start + _CACHED)
+        part = slices_of(table, rows[chosen], reasons[chosen])
+        whole.put(place[begin + start : begin + start + len(part)], part.view(_OPAQUE))
     return found
 
 
