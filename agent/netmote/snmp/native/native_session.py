@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from netmote.clock import Clock
 from netmote.snmp.config import TargetConfig
@@ -25,18 +25,22 @@ from netmote.snmp.native.pdu import (
     GET_REQUEST,
     RequestTemplate,
     build_request,
+    read_around_varbinds,
     read_response,
 )
+from netmote.snmp.native.train import Outcome, Train
 from netmote.snmp.native.transport import Transport
 from netmote.snmp.native.udp_socket import Address
 from netmote.snmp.native.v1_session import V1Session
 from netmote.snmp.session import (
     NetworkUnreachable,
+    Question,
     Reply,
     RequestTimedOut,
     SessionClosed,
     SnmpSession,
     UndecodableAnswer,
+    UnreadReply,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +48,8 @@ if TYPE_CHECKING:
 
 TEMPLATES: Final = 4_096  # requests kept built, of all devices; a few kB each at most
 RESEALS: Final = 4  # engine id, then time window, with room for one reboot
+
+R = TypeVar("R", Reply, UnreadReply)
 
 Templates = Callable[[int, tuple[bytes, ...], int, int], RequestTemplate]
 
@@ -153,7 +159,7 @@ class NativeSession:
         self.channel, self.transport, self.address = channel, transport, address
         self.timeout, self.clock = timeout, clock
         self._templates, self._on_close = templates, on_close
-        self._waiting: set[_Exchange] = set()
+        self._waiting: set[_Exchange[Reply] | _Exchange[UnreadReply]] = set()
         self.was_asked = False  # a request was sent
         self.was_heard = False  # something came from there that names a request of ours
         self._is_closed = False
@@ -169,6 +175,39 @@ class NativeSession:
         oids = (*non_repeaters, *columns)
         return await self._exchange(self._templates(GET_BULK_REQUEST, oids, len(non_repeaters), max_repetitions))
 
+    async def bulk_together(self, questions: Sequence[Question]) -> Sequence[UnreadReply | Exception]:
+        """Send all of them at once. Implements AsksTogether; raises SessionClosed."""
+        if self._is_closed:
+            raise SessionClosed("the session is closed")
+        self.was_asked = True
+        loop = asyncio.get_running_loop()
+        train: Train[UnreadReply] = Train(len(questions), loop)
+        asked: list[tuple[int, _Exchange[UnreadReply]]] = []
+        timer = loop.call_later(self.timeout, _expire, asked)
+        try:
+            for question, outcome in zip(questions, train.outcomes, strict=True):
+                exchange: _Exchange[UnreadReply] = _UnreadExchange(self, outcome)
+                message_id = self.transport.enter(exchange)
+                asked.append((message_id, exchange))
+                self._waiting.add(exchange)
+                oids = (*question.non_repeaters, *question.columns)
+                template = self._templates(GET_BULK_REQUEST, oids, len(question.non_repeaters), question.max_repetitions)
+                try:
+                    exchange.begin(message_id, template.pdu(message_id))
+                except NetworkUnreachable as error:
+                    exchange.fail(error)
+            return await train.results()
+        finally:
+            timer.cancel()
+            for message_id, exchange in asked:
+                self._end(message_id, exchange, is_answered=exchange.is_answered)
+
+    def _end(self, message_id: int, exchange: "_Exchange[R]", *, is_answered: bool) -> None:
+        self._waiting.discard(exchange)
+        if not is_answered:
+            self.channel.forget(message_id)
+        self.transport.leave(message_id, is_answered=is_answered)
+
     async def close(self) -> None:
         if not self._is_closed:
             self._is_closed = True
@@ -180,38 +219,53 @@ class NativeSession:
         if self._is_closed:
             raise SessionClosed("the session is closed")
         self.was_asked = True
-        exchange = _Exchange(self)
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        exchange = _ReadExchange(self, answer)
         message_id = self.transport.enter(exchange)
         self._waiting.add(exchange)
         timer = asyncio.get_running_loop().call_later(self.timeout, exchange.expire)
         is_answered = False
         try:
             exchange.begin(message_id, template.pdu(message_id))
-            reply = await exchange.reply
+            reply = await answer
             is_answered = True
             return reply
         finally:
             timer.cancel()
-            self._waiting.discard(exchange)
-            exchange.settle()
-            if not is_answered:
-                self.channel.forget(message_id)
-            self.transport.leave(message_id, is_answered=is_answered)
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # that nobody saw, because its caller was cancelled meanwhile: no news to the loop
+            self._end(message_id, exchange, is_answered=is_answered)
 
 
-class _Exchange:
+class _Exchange(Generic[R]):
     """One request on its way, across the re-sends that a channel asks for. Implements transport.Exchange."""
 
-    __slots__ = ("_elsewhere", "_message_id", "_pdu", "_reseals", "_sent_at", "_session", "_unreadable", "address", "reply")
+    __slots__ = (
+        "_elsewhere",
+        "_message_id",
+        "_pdu",
+        "_reseals",
+        "_sent_at",
+        "_session",
+        "_unreadable",
+        "address",
+        "is_answered",
+        "reply",
+    )
 
-    def __init__(self, session: NativeSession) -> None:
+    def __init__(self, session: NativeSession, reply: "asyncio.Future[R] | Outcome[R]") -> None:
         self._session = session
+        self.reply: asyncio.Future[R] | Outcome[R] = reply
         self.address = session.address
-        self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.is_answered = False
         self._unreadable = session.transport.unreadable_from(session.address)
         self._elsewhere: Address | None = None
         self._reseals = 0
         self._message_id, self._pdu, self._sent_at = 0, b"", 0.0
+
+    def _read(self, pdu: bytes, now: float) -> R | None:
+        """The reply; None when it belongs to another question. Raises BerError."""
+        raise NotImplementedError
 
     def begin(self, message_id: int, pdu: bytes) -> None:
         """Send it for the first time. Raises NetworkUnreachable."""
@@ -242,14 +296,15 @@ class _Exchange:
 
     def _answered(self, pdu: bytes) -> None:
         try:
-            request_id, error_status, error_index, varbinds = read_response(pdu)
+            reply = self._read(pdu, self._session.clock.monotonic())
         except BerError as error:
             self.fail(UndecodableAnswer(f"the device's answer cannot be decoded: {error}"))
             return
-        if request_id != self._message_id:
+        if reply is None:
             self.fail(UndecodableAnswer("the device answered another question"))
             return
-        self.reply.set_result(Reply(error_status, error_index, varbinds, self._session.clock.monotonic() - self._sent_at))
+        self.is_answered = True
+        self.reply.set_result(reply)
 
     def came_from(self, source: Address) -> None:
         self._elsewhere = source
@@ -258,13 +313,10 @@ class _Exchange:
         if not self.reply.done():
             self.reply.set_exception(error)
 
-    def settle(self) -> None:
-        """Nobody waits any more: an error that nobody saw, because its caller was cancelled meanwhile, is no news to the loop."""
-        if self.reply.done() and not self.reply.cancelled():
-            self.reply.exception()
-
     def expire(self) -> None:
         """The timeout passed: say what is known of why."""
+        if self.reply.done():
+            return
         session = self._session
         reason: Exception | None = session.channel.expire(self._message_id)
         if reason is None and session.transport.unreadable_from(self.address) > self._unreadable:
@@ -273,6 +325,31 @@ class _Exchange:
             answered = f"; one came from {self._elsewhere[0]}, which was not asked" if self._elsewhere else ""
             reason = RequestTimedOut(f"no answer within {session.timeout:g} s{answered}")
         self.fail(reason)
+
+
+class _ReadExchange(_Exchange[Reply]):
+    __slots__ = ()
+
+    def _read(self, pdu: bytes, now: float) -> Reply | None:
+        request_id, error_status, error_index, varbinds = read_response(pdu)
+        if request_id != self._message_id:
+            return None
+        return Reply(error_status, error_index, varbinds, now - self._sent_at)
+
+
+class _UnreadExchange(_Exchange[UnreadReply]):
+    __slots__ = ()
+
+    def _read(self, pdu: bytes, now: float) -> UnreadReply | None:
+        request_id, error_status, error_index, octets = read_around_varbinds(pdu)
+        if request_id != self._message_id:
+            return None
+        return UnreadReply(error_status, error_index, octets, now - self._sent_at, now)
+
+
+def _expire(asked: Sequence[tuple[int, _Exchange[UnreadReply]]]) -> None:
+    for _, exchange in asked:
+        exchange.expire()
 
 
 def _v3_channels(random: Random, clock: Clock) -> "V3Channels":

@@ -75,6 +75,27 @@ class Response(NamedTuple):
 
 def read_response(pdu: bytes, tag: int = RESPONSE) -> Response:
     """The fields of a PDU given with its tag and length and nothing behind it. Raises BerError."""
+    request_id, error_status, error_index, at, end = _read_fields(pdu, tag)
+    return Response(request_id, error_status, error_index, read_varbinds(pdu, at, end))
+
+
+class UnreadResponse(NamedTuple):
+    """A Response-PDU whose variables are left as they came."""
+
+    request_id: int
+    error_status: int
+    error_index: int
+    octets: bytes  # content of the VarBindList
+
+
+def read_around_varbinds(pdu: bytes) -> UnreadResponse:
+    """As `read_response`, without a look at the varbinds. Raises BerError."""
+    request_id, error_status, error_index, at, end = _read_fields(pdu, RESPONSE)
+    return UnreadResponse(request_id, error_status, error_index, pdu[at:end])
+
+
+def _read_fields(pdu: bytes, tag: int) -> tuple[int, int, int, int, int]:
+    """request-id, error-status, error-index, and where the content of the VarBindList begins and ends. Raises BerError."""
     at, end = enter(pdu, 0, len(pdu), tag)
     if end != len(pdu):
         raise BerError("octets left over behind the PDU")
@@ -84,7 +105,7 @@ def read_response(pdu: bytes, tag: int = RESPONSE) -> Response:
     at, list_end = enter(pdu, at, end, SEQUENCE)
     if list_end != end:
         raise BerError("octets left over in the PDU")
-    return Response(request_id, error_status, error_index, read_varbinds(pdu, at, end))
+    return request_id, error_status, error_index, at, end
 
 
 def read_request_id(octets: bytes, at: int, end: int) -> int:
