@@ -96,6 +96,10 @@ class ScriptedDevice:
             cursors = [decode_oid(varbind.oid) for varbind in row]
         return self._reply("bulk", [*scalars, *(decode_oid(oid) for oid in columns)], found)
 
+    def get_next(self, oids: Sequence[bytes]) -> Reply:
+        known, asked = sorted(self.objects), [decode_oid(oid) for oid in oids]
+        return self._reply("get_next", asked, [self._next(known, oid) for oid in asked])
+
     def _next(self, known: list[Arcs], oid: Arcs) -> Varbind:
         at = bisect_right(known, oid)
         if at == len(known):
@@ -135,6 +139,10 @@ class ScriptedSession:
     async def bulk(self, non_repeaters: Sequence[bytes], columns: Sequence[bytes], max_repetitions: int) -> Reply:
         self._check()
         return self.device.bulk(non_repeaters, columns, max_repetitions)
+
+    async def get_next(self, oids: Sequence[bytes]) -> Reply:
+        self._check()
+        return self.device.get_next(oids)
 
     async def close(self) -> None:
         self.is_closed = True

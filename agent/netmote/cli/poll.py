@@ -147,8 +147,10 @@ async def _poll(device: "TargetConfig", credentials: "Credentials", output: "Pol
 
     from netmote.clock import SystemClock
     from netmote.snmp.backends import Backends
+    from netmote.snmp.careful_session import read_device
     from netmote.snmp.history import DeviceHistory
     from netmote.snmp.paced_session import PacedSession, SendWindow
+    from netmote.snmp.quirks import QuirkLearner
     from netmote.snmp.reading import DeviceReader
     from netmote.snmp.walk import REQUESTS_IN_FLIGHT
 
@@ -157,16 +159,17 @@ async def _poll(device: "TargetConfig", credentials: "Credentials", output: "Pol
     try:
         session = PacedSession(await backend.open(device, credentials), SendWindow(REQUESTS_IN_FLIGHT), retries=device.retries)
         reader = DeviceReader(clock=clock, max_repetitions=device.max_repetitions)
-        history = DeviceHistory(device.name)
+        history, learner = DeviceHistory(device.name), QuirkLearner()
         began = clock.monotonic()
         for number in range(count):
             await asyncio.sleep(max(0.0, began + number * interval - clock.monotonic()))
-            reading = await reader.read(session)
+            reading = await read_device(reader, session, learner, is_doubtful=number == 0)
             batch, facts = history.observe(reading)
             if number == 0:
-                output.reading(reading, batch, via=session.backend)
+                output.reading(reading, batch, via=session.backend, quirks=learner.quirks.described)
             else:
-                output.records(reading, batch, facts, via=session.backend)
+                learner.refreshes_every(history.refresh_period)
+                output.records(reading, batch, facts, via=session.backend, quirks=learner.quirks.described)
     finally:
         await backend.close()
 

@@ -25,13 +25,13 @@ class PollOutput:
     def __init__(self, device: TargetConfig, *, json_lines: bool) -> None:
         self._device, self._json_lines, self._console = device, json_lines, Console()
 
-    def reading(self, reading: DeviceReading, batch: InterfaceBatch, *, via: str) -> None:
+    def reading(self, reading: DeviceReading, batch: InterfaceBatch, *, via: str, quirks: Sequence[str] = ()) -> None:
         """The first poll: every counter as it stands. `via` is the back end that spoke."""
         objects = reading_objects(reading, batch)
         if self._json_lines:
-            self._lines([device_object(self._device, reading, via), *objects])
+            self._lines([device_object(self._device, reading, via, quirks), *objects])
             return
-        self._heading(reading, via)
+        self._heading(reading, via, quirks)
         table = _table("ifIndex", "name", "alias", "oper", "speed", "in octets", "out octets", "in ucast", "out ucast")
         for each in objects:
             table.add_row(
@@ -44,13 +44,15 @@ class PollOutput:
             )
         self._console.print(table)
 
-    def records(self, reading: DeviceReading, batch: InterfaceBatch, facts: Sequence[Fact], *, via: str) -> None:
+    def records(
+        self, reading: DeviceReading, batch: InterfaceBatch, facts: Sequence[Fact], *, via: str, quirks: Sequence[str] = ()
+    ) -> None:
         """A later poll: what each counter grew by."""
         objects = record_objects(batch)
         if self._json_lines:
-            self._lines([device_object(self._device, reading, via), *objects, *map(fact_object, facts)])
+            self._lines([device_object(self._device, reading, via, quirks), *objects, *map(fact_object, facts)])
             return
-        self._heading(reading, via)
+        self._heading(reading, via, quirks)
         table = _table("ifIndex", "name", "oper", "in", "out", "ucast in/out", "errors", "discards", "not told")
         seconds = batch.duration_ns / NANOSECONDS_PER_SECOND
         for each in objects:
@@ -69,7 +71,7 @@ class PollOutput:
         for fact in facts:
             self._console.print(f"[yellow]{fact.name}[/] {escape(str(fact.entity))} {fact.value:g}")
 
-    def _heading(self, reading: DeviceReading, via: str) -> None:
+    def _heading(self, reading: DeviceReading, via: str, quirks: Sequence[str]) -> None:
         up_time = "unknown" if reading.instant.sys_up_time is None else _days(reading.instant.sys_up_time / TICKS_PER_SECOND)
         title = f"[bold]{escape(self._device.name)}[/] {escape(reading.system.sys_name)}  up {up_time}"
         self._console.print(
@@ -77,6 +79,8 @@ class PollOutput:
         )
         if reading.system.sys_descr:
             self._console.print(f"[dim]{escape(reading.system.sys_descr)}[/]")
+        for quirk in quirks:
+            self._console.print(f"[yellow]{escape(quirk)}[/]")
         for column, status in reading.refused_columns.items():
             self._console.print(f"[yellow]{column}: the device answers {escape(status)}[/]")
 
@@ -101,7 +105,7 @@ def _pair(each: dict[str, Any], name: str) -> str:
     return f"{_count(each[name.format('in')])}/{_count(each[name.format('out')])}"
 
 
-def device_object(device: TargetConfig, reading: DeviceReading, via: str) -> dict[str, Any]:
+def device_object(device: TargetConfig, reading: DeviceReading, via: str, quirks: Sequence[str] = ()) -> dict[str, Any]:
     """The device as one JSON object."""
     system = reading.system
     return {
@@ -121,6 +125,7 @@ def device_object(device: TargetConfig, reading: DeviceReading, via: str) -> dic
         "round_trip_seconds": round(reading.round_trip_seconds, 6),
         "interfaces": len(reading.ports.if_index),
         "refused_columns": dict(reading.refused_columns),
+        "quirks": list(quirks),
     }
 
 

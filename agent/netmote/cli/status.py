@@ -163,6 +163,6 @@ def _devices(snapshot: "Snapshot") -> "RenderableType":
             "" if device.poll_seconds is None else f"{device.poll_seconds * 1000:.0f} ms",
             f"{up}/{len(device.interfaces)}",
             device.backend,
-            device.reason or device.fallback_reason,
+            device.reason or device.fallback_reason or "; ".join(device.quirks),
         )
     return table

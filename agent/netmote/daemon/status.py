@@ -177,6 +177,7 @@ class Survey:
                     interfaces=self.tallies.ports.get(device, ()),
                     backend=status.backend if status else "",
                     fallback_reason=status.fallback_reason if status else "",
+                    quirks=status.quirks if status else (),
                 )
             )
         return tuple(devices)

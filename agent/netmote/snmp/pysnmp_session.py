@@ -333,6 +333,12 @@ class PysnmpSession:
         v2c.apiPDU.set_varbinds(pdu, [(decode_oid(oid), v2c.null) for oid in oids])
         return await self._exchange(pdu)
 
+    async def get_next(self, oids: Sequence[bytes]) -> Reply:
+        pdu = v2c.GetNextRequestPDU()
+        v2c.apiPDU.set_defaults(pdu)
+        v2c.apiPDU.set_varbinds(pdu, [(decode_oid(oid), v2c.null) for oid in oids])
+        return await self._exchange(pdu)
+
     async def bulk(self, non_repeaters: Sequence[bytes], columns: Sequence[bytes], max_repetitions: int) -> Reply:
         pdu = v2c.GetBulkRequestPDU()
         v2c.apiBulkPDU.set_defaults(pdu)

@@ -20,6 +20,7 @@ from netmote.snmp.session import (
     UnreadableAnswer,
     Varbind,
     WalkLooped,
+    WalkUnordered,
 )
 
 # About 1,400 bytes of IF-MIB varbinds, so that an answer is not fragmented; pysnmp decodes that many in 5 ms.
@@ -103,12 +104,15 @@ async def walk_columns(
     requests_in_flight: int = REQUESTS_IN_FLIGHT,
     max_rows: int = MAX_ROWS,
     rows: Rows | None = None,
+    is_ordered: bool = True,
 ) -> Walk:
     """Walk `columns` of one table.
 
     `scalars` are objects without their instance (GETBULK non-repeaters are GETNEXT). With `rows`, the walk ends at the last of
     them instead of asking what follows, and asks for no more than there are: an agent pays dearly for rows past the end. It then
     has `requests_in_flight`, unless the device loses some of them: then it goes on one by one. Raises WalkLooped, AgentError, AccessDenied, UnreadableAnswer and what the session raises.
+
+    Not `is_ordered`: rows may come in any order, each once. Such a walk takes no `rows`.
     """
     walk = Walk({column: {} for column in columns}, max_repetitions=max_repetitions, requests_in_flight=requests_in_flight)
     cursors = [_Cursor(column, column) for column in columns]
@@ -132,7 +136,7 @@ async def walk_columns(
             _drop_refused(walk, reply, group, len(scalars))
             continue
         _take(walk, reply, scalars, monotonic())
-        _advance(walk, reply.varbinds[len(scalars) :], group, rows, max_rows)
+        _advance(walk, reply.varbinds[len(scalars) :], group, rows, max_rows, is_ordered=is_ordered)
     return walk
 
 
@@ -213,7 +217,9 @@ def _take(walk: Walk, reply: Reply, scalars: Sequence[bytes], now: float) -> Non
     walk.last_scalars, walk.last_at = found, now
 
 
-def _advance(walk: Walk, varbinds: Sequence[Varbind], group: Sequence[_Cursor], rows: Rows | None, max_rows: int) -> None:
+def _advance(
+    walk: Walk, varbinds: Sequence[Varbind], group: Sequence[_Cursor], rows: Rows | None, max_rows: int, *, is_ordered: bool
+) -> None:
     """Put each cell under its own column and index: position in the answer only says which column was asked.
 
     The innermost loop of polling: a column at a time. Rows that are where they were are taken together; for others each index is
@@ -235,8 +241,11 @@ def _advance(walk: Walk, varbinds: Sequence[Varbind], group: Sequence[_Cursor], 
             following = known.get(octets)
             if following is None:
                 following = known[octets] = _index(octets)
-            if following <= index:
-                raise WalkLooped(f"the device's OIDs do not increase: .{_text(following)} after .{_text(index)}")
+            if following <= index and (is_ordered or following == index):
+                kind = WalkLooped if following == index or following in cells else WalkUnordered
+                raise kind(f"the device's OIDs do not increase: .{_text(following)} after .{_text(index)}")
+            if not is_ordered and following in cells:
+                raise WalkLooped(f"the device's table comes back to .{_text(following)}")
             index, at = following, oid
             if tag not in EXCEPTIONS:
                 cells[index] = varbind

@@ -67,6 +67,7 @@ class DeviceStatus:
     interfaces: tuple[InterfaceStatus, ...] = ()
     backend: str = ""  # native, pysnmp
     fallback_reason: str = ""  # why that is not the first choice
+    quirks: tuple[str, ...] = ()  # what the device was found to need
 
 
 @dataclass(frozen=True, slots=True)

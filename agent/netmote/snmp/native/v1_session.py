@@ -34,6 +34,9 @@ class V1Session:
     async def get(self, oids: Sequence[bytes]) -> Reply:
         return await _without_missing(self._session.get, oids, NO_SUCH_INSTANCE)
 
+    async def get_next(self, oids: Sequence[bytes]) -> Reply:
+        return await _without_missing(self._session.get_next, oids, END_OF_MIB_VIEW)
+
     async def bulk(self, non_repeaters: Sequence[bytes], columns: Sequence[bytes], max_repetitions: int) -> Reply:  # noqa: ARG002 - one row is all that GETNEXT gives
         return await _without_missing(self._session.get_next, (*non_repeaters, *columns), END_OF_MIB_VIEW)
 
