@@ -92,3 +92,30 @@ def test_a_port_that_cannot_be_had_degrades_notifications_alone(agent: AgentProc
     wait_for(lambda: daemon.status()["devices"][0]["interfaces"], 20, "ports of the device")
     assert f"UDP port {agent.port} is in use" in json.dumps(daemon.status())
     assert daemon.stop() == 0
+
+
+def test_notifications_are_taken_up_and_given_up_by_a_reload(agent: AgentProcess, daemon: DaemonProcess, tmp_path: Path) -> None:
+    """Off at the start, on after a reload, off after another; the device is polled on without a new beginning."""
+    port = free_udp_port()
+    target = {"name": "box", "address": "127.0.0.1", "port": agent.port}
+    daemon.config["snmp"] = {"interval": "1s", "targets": [target]}
+    daemon.start()
+    wait_for(lambda: daemon.status()["devices"][0]["interfaces"], 20, "ports of the device")
+
+    def reload(notifications: dict[str, object]) -> None:
+        daemon.config["snmp"] = {"interval": "1s", "targets": [target], "notifications": notifications}
+        daemon.write_config()
+        daemon.reload()
+
+    def is_bound() -> bool:
+        return f":{port:04X} " in Path("/proc/net/udp").read_text()
+
+    assert not is_bound()
+    reload({"address": "127.0.0.1", "port": port})
+    wait_for(is_bound, 5, "the port")
+    send("snmptrap", port, tmp_path / "s", "1.3.6.1.6.3.1.1.5.5")
+    wait_for(lambda: [each for each in daemon.alerts() if each["group"] == "foreign_authentication_failure"], 5, "the alert")
+    reload({"address": ""})
+    wait_for(lambda: not is_bound(), 5, "the end of the port")
+    assert daemon.status()["devices"][0]["state"] == "up"
+    assert daemon.stop() == 0
