@@ -68,6 +68,7 @@ COUNTERS: dict[str, tuple[int, tuple[int, ...]]] = {
 RETRANSMISSIONS = 4  # of TCP: the column of the lower endpoint's half; the other half's is the next one
 _COLUMNS = 6
 _LINE = 64
+_AT_ONCE = 8192  # rows written anew at once: what they become stays in the second-level cache, and a full table needs no copy
 
 
 class FlowRows:
@@ -155,6 +156,10 @@ class FlowRows:
 
     def blank(self, rows: NDArray[np.int64]) -> None:
         """Forget all of these flows but their keys."""
+        for start in range(0, len(rows), _AT_ONCE):
+            self._blank(rows[start : start + _AT_ONCE])
+
+    def _blank(self, rows: NDArray[np.int64]) -> None:
         self.put_flows(rows, np.repeat(self._blank_flow, len(rows)))
         pairs = self.control_bits.view("u2").reshape(-1)
         blank = np.repeat(self._blank_half, len(rows))
@@ -176,6 +181,10 @@ class FlowRows:
 
     def begin_pane(self, rows: NDArray[np.int64]) -> None:
         """Forget what `rows` counted in the pane that was emitted; what a flow is remembers itself."""
+        for start in range(0, len(rows), _AT_ONCE):
+            self._begin_pane(rows[start : start + _AT_ONCE])
+
+    def _begin_pane(self, rows: NDArray[np.int64]) -> None:
         flows = np.repeat(self._blank_flow, len(rows))
         kept = self.take_flows(rows)
         for name in ("flow_id", "start", "expected"):
