@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from netmote.errors import NetmoteError
 from netmote.snmp.get_next import get_next
-from netmote.snmp.session import Reply, SessionClosed, SnmpSession, UndecodableAnswer
+from netmote.snmp.session import AsksTogether, Question, Reply, SessionClosed, SnmpSession, UndecodableAnswer, UnreadReply
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,7 @@ class FallbackSession:
     def __init__(self, first: SnmpSession, open_other: Callable[[], Awaitable[SnmpSession]], *, device: str) -> None:
         self._first = self._session = first
         self._open_other, self._device = open_other, device
+        self._together = first if isinstance(first, AsksTogether) else None
         self._may_change = True
         self._changing = asyncio.Lock()
         self._is_closed = False
@@ -38,6 +39,14 @@ class FallbackSession:
 
     async def bulk(self, non_repeaters: Sequence[bytes], columns: Sequence[bytes], max_repetitions: int) -> Reply:
         return await self._ask(lambda session: session.bulk(non_repeaters, columns, max_repetitions))
+
+    async def bulk_together(self, questions: Sequence[Question]) -> Sequence[UnreadReply | Exception] | None:
+        """As the first choice does, while it is the one that answers. Implements AsksTogether; an answer that it cannot read changes
+        nothing yet: whoever asks again, one by one, makes it so.
+        """
+        if self._session is self._first and self._together is not None:
+            return await self._together.bulk_together(questions)
+        return None
 
     async def close(self) -> None:
         self._is_closed = True

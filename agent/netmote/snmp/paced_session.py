@@ -8,9 +8,21 @@ whole timeout and stop the live ones.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from netmote.snmp.get_next import get_next
-from netmote.snmp.session import NotInTimeWindow, Reply, RequestTimedOut, SnmpSession
+from netmote.snmp.session import (
+    AsksTogether,
+    NotInTimeWindow,
+    Question,
+    Reply,
+    RequestTimedOut,
+    SnmpSession,
+    UnreadReply,
+)
+
+T = TypeVar("T")
 
 HOLD_SECONDS = 0.2
 
@@ -51,6 +63,28 @@ class SendWindow:
             if slot.is_held:
                 slot.is_held = False
                 self._give_back()
+
+    async def send_together(self, count: int, exchanges: Callable[[int], Awaitable[T]]) -> T:
+        """Run up to `count` exchanges at once, as many as there are slots for, and at least one: it is told how many."""
+        loop = asyncio.get_running_loop()
+        self._drop_old(loop.time())
+        if self._free and not self._waiters:
+            self._free -= 1
+        else:
+            await self._wait_turn(loop)
+        more = 0 if self._waiters else min(self._free, count - 1)
+        self._free -= more
+        slots = [_Slot(loop.time() + HOLD_SECONDS) for _ in range(more + 1)]
+        self._slots += slots
+        if self._waiters:
+            self._set_timer(loop)
+        try:
+            return await exchanges(len(slots))
+        finally:
+            for slot in slots:
+                if slot.is_held:
+                    slot.is_held = False
+                    self._give_back()
 
     async def _wait_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait until a slot is given back; it is then ours."""
@@ -96,6 +130,7 @@ class PacedSession:
 
     def __init__(self, session: SnmpSession, window: SendWindow, *, retries: int) -> None:
         self._session, self._window, self._retries = session, window, retries
+        self._together = session if isinstance(session, AsksTogether) else None
         self.requests = 0  # sent, repeated ones included
         self.timeouts = 0  # of them without an answer
         self.answers = 0  # of them with one, an error-status included
@@ -121,6 +156,23 @@ class PacedSession:
     async def bulk(self, non_repeaters: Sequence[bytes], columns: Sequence[bytes], max_repetitions: int) -> Reply:
         return await self._repeat(lambda: self._session.bulk(non_repeaters, columns, max_repetitions), self._retries)
 
+    async def bulk_together(self, questions: Sequence[Question]) -> Sequence[UnreadReply | Exception] | None:
+        """Implements AsksTogether. Sends nothing again: whoever needs what got no answer asks for it by itself."""
+        together, replies = self._together, list[UnreadReply | Exception]()
+        if together is None:
+            return None
+        while len(replies) < len(questions):
+            rest = questions[len(replies) :]
+            some = await self._window.send_together(len(rest), partial(_ask_some, together, rest))
+            if some is None:
+                return None
+            replies += some
+            self.requests += len(some)
+            lost = sum(isinstance(reply, RequestTimedOut | NotInTimeWindow) for reply in some)
+            self.timeouts += lost
+            self.answers += len(some) - lost
+        return replies
+
     async def close(self) -> None:
         await self._session.close()
 
@@ -137,3 +189,7 @@ class PacedSession:
                 self.answers += 1
                 return reply
         raise AssertionError("the loop returns or raises")
+
+
+async def _ask_some(session: AsksTogether, questions: Sequence[Question], count: int) -> Sequence[UnreadReply | Exception] | None:
+    return await session.bulk_together(questions[:count])

@@ -6,7 +6,7 @@ it bears, and when names and types are read again. Refuses differences, facts, s
 
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,7 @@ from netmote.records.interface import INTERFACE_COUNTERS
 from netmote.snmp import mib
 from netmote.snmp.counters import MALFORMED_BITS, NARROW, WIDE, WRAP, CounterSample, Epoch, Instant, classify, high_speed
 from netmote.snmp.session import AgentError, SnmpSession
+from netmote.snmp.steady_walk import SteadyWalk, SteadyWalker
 from netmote.snmp.walk import REQUESTS_IN_FLIGHT, Cell, Rows, Walk, get_cells, walk_columns
 
 # Names, types and speeds change seldom; every change of ifNumber, ifTableLastChange or of a row is noticed at once.
@@ -35,6 +36,18 @@ _WIDE_COLUMNS = tuple(source.wide for source in mib.COUNTER_SOURCES if source.wi
 _ONLY_NARROW = tuple(source.narrow for source in mib.COUNTER_SOURCES if source.narrow and not source.wide)
 _TWINS = tuple(source.narrow for source in mib.COUNTER_SOURCES if source.narrow and source.wide)
 _BITS = {mib.COUNTER32: NARROW, mib.COUNTER64: WIDE}
+# Where no port needs a 32-bit twin: all columns that are read, those that are states, and which counter each of the others is.
+_STEADY_COLUMNS = tuple(mib.COLUMN[name] for name in (*_WIDE_COLUMNS, *_ONLY_NARROW, *_STATE_COLUMNS))
+_STEADY_STATES = slice(len(_WIDE_COLUMNS) + len(_ONLY_NARROW), None)
+_STEADY_COUNTERS = [
+    place
+    for kind in (_WIDE_COLUMNS, _ONLY_NARROW)
+    for name in kind
+    for place, source in enumerate(mib.COUNTER_SOURCES)
+    if name == (source.wide or source.narrow)
+]
+_BITS_OF_TAG = np.full(256, MALFORMED_BITS, np.uint8)
+_BITS_OF_TAG[list(_BITS)] = list(_BITS.values())
 # Requests that are in flight together may be answered in another order; a restart sets sysUpTime back by more.
 _OVERTAKING_TICKS = 100
 _NO_CELL: Mapping[tuple[int, ...], Cell] = {}
@@ -117,6 +130,7 @@ class DeviceReader:
         self.is_ordered = True  # whether OIDs of the device's tables increase
         self._layout: _Layout | None = None
         self._last: Instant | None = None
+        self._steady_walker = SteadyWalker()
 
     async def read(self, session: SnmpSession) -> DeviceReading:
         """One cycle. Raises the errors of `session`, WalkLooped, AgentError (restarted during the walk)."""
@@ -126,8 +140,12 @@ class DeviceReader:
         layout = self._layout
         if layout is None or layout.signature != signature or self._is_stale(layout, up_time, round_trip):
             layout = await self._learn(session, signature)
-        walk = await self._walk_counters(session, layout, is_whole=layout is not self._layout)
-        indexes = walk.indexes
+        steady = None
+        if layout is self._layout:
+            walk, steady = await self._walk_known(session, layout)
+        else:
+            walk = await self._walk_counters(session, layout, is_whole=True)
+        indexes = walk.indexes if steady is None else layout.indexes
         if layout is self._layout and indexes != layout.indexes:  # a row came or went without the scalars saying so
             layout = await self._learn(session, signature)
             walk = await self._walk_counters(session, layout, is_whole=True)
@@ -143,7 +161,9 @@ class DeviceReader:
             layout.indexes, layout.twins, layout.rows = indexes, _needed_twins(walk), Rows.of(indexes)
             self._layout = layout
         self._last = instant
-        if len(indexes) > LOOP_PORTS:
+        if steady is not None:
+            ports, counters = _steady_columns(steady, layout)
+        elif len(indexes) > LOOP_PORTS:
             ports, counters = await asyncio.to_thread(_columns, walk, layout, indexes)
         else:
             ports, counters = _columns(walk, layout, indexes)
@@ -184,15 +204,48 @@ class DeviceReader:
             ),
         )
 
-    async def _walk_counters(self, session: SnmpSession, layout: _Layout, *, is_whole: bool) -> Walk:
-        columns = (*_WIDE_COLUMNS, *_ONLY_NARROW, *layout.twins, *_STATE_COLUMNS)
-        return await self._walk(session, columns, None if is_whole else layout)
+    async def _walk_known(self, session: SnmpSession, layout: _Layout) -> tuple[Walk, SteadyWalk | None]:
+        """The counters of rows that were learnt: at once where all is as it was, else as they come."""
+        is_plain = layout.read_out is not None and len(layout.read_out.if_index) == len(layout.indexes) and not layout.twins
+        if layout.rows is None or not layout.indexes or not is_plain or not self.is_ordered:
+            return await self._walk_counters(session, layout, is_whole=False), None
+        outcome = await self._steady_walker.ask(
+            session,
+            _STEADY_COLUMNS,
+            rows=layout.rows,
+            scalars=(_UP_TIME_COLUMN,),
+            max_repetitions=self._max_repetitions,
+            requests_in_flight=self._requests_in_flight,
+            monotonic=self._clock.monotonic,
+        )
+        if isinstance(outcome, SteadyWalk):
+            if not (outcome.tags[:, _STEADY_STATES] == mib.COUNTER64).any():
+                return outcome.walk, outcome
+            outcome = None
+        if outcome is None:
+            return await self._walk_counters(session, layout, is_whole=False), None
+        walk = await self._walk_counters(outcome, layout, is_whole=False, monotonic=outcome.monotonic)
+        if walk.indexes == layout.indexes:
+            self._steady_walker.walked()
+        return walk, None
 
-    async def _walk(self, session: SnmpSession, names: tuple[str, ...], layout: _Layout | None = None) -> Walk:
+    async def _walk_counters(
+        self, session: SnmpSession, layout: _Layout, *, is_whole: bool, monotonic: Callable[[], float] | None = None
+    ) -> Walk:
+        columns = (*_WIDE_COLUMNS, *_ONLY_NARROW, *layout.twins, *_STATE_COLUMNS)
+        return await self._walk(session, columns, None if is_whole else layout, monotonic)
+
+    async def _walk(
+        self,
+        session: SnmpSession,
+        names: tuple[str, ...],
+        layout: _Layout | None = None,
+        monotonic: Callable[[], float] | None = None,
+    ) -> Walk:
         walk = await walk_columns(
             session,
             [mib.COLUMN[name] for name in names],
-            monotonic=self._clock.monotonic,
+            monotonic=monotonic or self._clock.monotonic,
             scalars=(_UP_TIME_COLUMN,),
             max_repetitions=self._max_repetitions,
             requests_in_flight=self._requests_in_flight,
@@ -261,6 +314,31 @@ def _columns(walk: Walk, layout: _Layout, all_indexes: list[tuple[int, ...]]) ->
         if_type=names.if_type,
         if_high_speed=names.if_high_speed,
     )
+    return ports, counters
+
+
+def _steady_columns(steady: SteadyWalk, layout: _Layout) -> tuple[PortTable, CounterSample]:
+    """`_columns` of a walk without twins whose every cell is there."""
+    names = layout.read_out
+    assert names is not None
+    numbers = steady.numbers
+    bits = np.zeros((len(numbers), len(INTERFACE_COUNTERS)), np.uint8)
+    bits[:, _STEADY_COUNTERS] = _BITS_OF_TAG[steady.tags[:, : _STEADY_STATES.start]]
+    values = np.zeros(bits.shape, np.uint64)
+    values[:, _STEADY_COUNTERS] = numbers[:, : _STEADY_STATES.start]
+    values[bits == MALFORMED_BITS] = 0
+    admin, oper, discontinuity = numbers[:, _STEADY_STATES].T
+    ports = PortTable(
+        if_index=names.if_index,
+        if_name=names.if_name,
+        if_descr=names.if_descr,
+        if_alias=names.if_alias,
+        if_admin_status=np.where(admin <= 3, admin, 0).astype(np.uint8),
+        if_oper_status=np.where(oper <= 7, oper, 0).astype(np.uint8),
+        if_last_change=names.if_last_change,
+        if_phys_address=names.if_phys_address,
+    )
+    counters = CounterSample(values, bits, discontinuity.astype(np.int64), names.if_type, names.if_high_speed)
     return ports, counters
 
 

@@ -5,7 +5,7 @@ here, by what the caller may do: Retryable ones may pass by themselves, Permanen
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from netmote.errors import Permanent, Retryable
 
@@ -25,6 +25,33 @@ class Reply(NamedTuple):
     error_index: int
     varbinds: list[Varbind]
     round_trip_seconds: float
+
+
+class Question(NamedTuple):
+    """One GETBULK."""
+
+    non_repeaters: tuple[bytes, ...]
+    columns: tuple[bytes, ...]
+    max_repetitions: int
+
+
+class UnreadReply(NamedTuple):
+    """One Response-PDU whose variables nobody has looked at."""
+
+    error_status: int
+    error_index: int
+    octets: bytes  # content of the VarBindList
+    round_trip_seconds: float
+    arrived_at: float  # monotonic seconds
+
+
+@runtime_checkable
+class AsksTogether(Protocol):
+    """What a session may have besides: several questions sent at once, whose answers come unread. Cheaper, and means the same."""
+
+    async def bulk_together(self, questions: Sequence[Question]) -> Sequence[UnreadReply | Exception] | None:
+        """What became of each, in order: errors are those of `SnmpSession.bulk`. None: it cannot now, ask one by one."""
+        ...
 
 
 class SnmpSession(Protocol):
