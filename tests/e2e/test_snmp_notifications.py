@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import DaemonProcess, wait_for
+from processes import DaemonProcess, Network, wait_for
 from snmp_agent_process import AgentProcess
 from snmp_agent_process import free_port as free_udp_port
 
@@ -119,3 +119,69 @@ def test_notifications_are_taken_up_and_given_up_by_a_reload(agent: AgentProcess
     wait_for(lambda: not is_bound(), 5, "the end of the port")
     assert daemon.status()["devices"][0]["state"] == "up"
     assert daemon.stop() == 0
+
+
+_IF_ENTRY = ".1.3.6.1.2.1.2.2.1"
+_SNMPD = f"""
+agentaddress udp:127.0.0.1:1161
+rocommunity public
+createUser _internal SHA internal-pass
+iquerySecName _internal
+rouser _internal
+trap2sink 127.0.0.1:1162 public
+notificationEvent up .1.3.6.1.6.3.1.1.5.4 {_IF_ENTRY}.1 {_IF_ENTRY}.7 {_IF_ENTRY}.8
+notificationEvent down .1.3.6.1.6.3.1.1.5.3 {_IF_ENTRY}.1 {_IF_ENTRY}.7 {_IF_ENTRY}.8
+monitor -r 1 -e up "up" {_IF_ENTRY}.8 != 2
+monitor -r 1 -e down "down" {_IF_ENTRY}.8 == 2
+"""
+
+
+@pytest.mark.root
+def test_snmpd_tells_of_its_own_link(network: Network, daemon: DaemonProcess, tmp_path: Path) -> None:
+    """Net-snmp's event MIB watches a real cable: pulled at the other end, the port is alerted, not at the next poll in a minute."""
+    if shutil.which("snmpd") is None:
+        pytest.skip("snmpd is not installed")
+    state = tmp_path / "snmpd"
+    (state / "cert_indexes").mkdir(parents=True)
+    (state / "agent.conf").write_text(_SNMPD)
+    command = [
+        "snmpd",
+        "-f",
+        "-I",
+        "-smux",
+        "-C",
+        "-c",
+        str(state / "agent.conf"),
+        "-Lf",
+        str(state / "log"),
+        "-p",
+        str(state / "pid"),
+    ]
+    environment = {
+        "SNMP_PERSISTENT_DIR": str(state),
+        "SNMPCONFPATH": str(state),
+        "MIBS": "",
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    }
+    daemon.prefix = network.in_sensor()
+    daemon.config["snmp"] = {
+        "interval": "60s",
+        "targets": [{"name": "box", "address": "127.0.0.1", "port": 1161}],
+        "notifications": {"address": "127.0.0.1", "port": 1162},
+    }
+    agent = subprocess.Popen(network.in_sensor(*command), env=environment)
+    try:
+        daemon.start()
+        wait_for(lambda: daemon.status()["devices"][0]["interfaces"], 20, "ports of the device")
+        subprocess.run(["ip", "-n", network.peer, "link", "set", "wire1", "down"], check=True)
+
+        def states() -> list[tuple[str, str]]:
+            return [(each["entity"]["name"], each["state"]) for each in daemon.alerts() if each["group"] == "interface_down"]
+
+        wait_for(lambda: ("box/wire0", "firing") in states(), 12, "the port's alert")
+        subprocess.run(["ip", "-n", network.peer, "link", "set", "wire1", "up"], check=True)
+        wait_for(lambda: ("box/wire0", "resolved") in states(), 12, "its end")
+        assert daemon.stop() == 0
+    finally:
+        agent.terminate()
+        agent.wait(10)
