@@ -109,8 +109,8 @@ def _from_peers(
     """From the keys of incidences, sorted: by entity, peer, port, direction."""
     changed = _changed(keys, scratch)
     peer_starts = np.flatnonzero(changed >= _ONE << PEER_SHIFT)
-    port_starts = np.flatnonzero(changed > OUT_MASK)
-    port_starts = port_starts[((keys[port_starts] >> PORT_SHIFT) & PORT_MASK) != 0]
+    is_port_start = changed > OUT_MASK
+    is_port_start &= (keys & (PORT_MASK << PORT_SHIFT)) != 0
     entity = (keys[peer_starts] >> KEY_BITS).astype(np.int64)
     all_slices = np.diff(peer_starts, append=keys.size)
     running = np.cumsum(keys & OUT_MASK).astype(np.int64)
@@ -120,7 +120,7 @@ def _from_peers(
         "uniq_dst": _count(entity[initiated_to], count),
         "uniq_src": _count(entity[out_slices < all_slices], count),
         "dst_entropy": _entropy(entity[initiated_to], out_slices[initiated_to], count),
-        "max_ports_per_dst": _greatest(entity, _starts_within(port_starts, peer_starts), count),
+        "max_ports_per_dst": _greatest(entity, _marks_within(is_port_start, peer_starts), count),
     }
     return features, np.bincount(entity, minlength=count)
 
@@ -202,8 +202,15 @@ def _changed(keys: NDArray[np.uint64], scratch: Scratch) -> NDArray[np.uint64]:
 
 
 def _starts_within(starts: NDArray[np.intp], runs: NDArray[np.intp]) -> NDArray[np.int64]:
-    """How many of the ascending `starts` lie in each of the runs that begin at `runs`."""
+    """How many of the ascending `starts` lie in each of the runs that begin at `runs`. For few runs."""
     return np.diff(np.searchsorted(starts, runs), append=starts.size)
+
+
+def _marks_within(marked: NDArray[np.bool_], runs: NDArray[np.intp]) -> NDArray[np.int64]:
+    """How many of the marked places lie in each of the runs that begin at the ascending `runs`, the first of them at 0. For many runs."""
+    running = np.cumsum(marked, dtype=np.int64)
+    ends = np.append(runs[1:], marked.size)
+    return np.diff(running[ends - 1], prepend=0) if runs.size else np.zeros(0, np.int64)
 
 
 def _count(entity: NDArray[np.int64], count: int) -> NDArray[np.float64]:
