@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from netmote.cli.poll_output import PollOutput
     from netmote.snmp.config import TargetConfig
     from netmote.snmp.credentials import Credentials
+    from netmote.snmp.profiles.loader import ProfileSet
+    from netmote.snmp.reading import DeviceReading
+    from netmote.snmp.session import SnmpSession
 
 
 class Version(StrEnum):
@@ -55,6 +58,8 @@ class PrivProtocol(StrEnum):
 
 
 _V3 = "SNMPv3"
+_MOST_GAUGES = 10_000
+_DETAILS_REQUESTS = 1000  # somebody looks, and waits
 
 
 def poll(
@@ -94,9 +99,17 @@ def poll(
     retries: Annotated[int, typer.Option(min=0, max=5, help="How often a request is sent again.")] = 1,
     count: Annotated[int, typer.Option(min=1, help="How many polls. From the second on, what changed since the one before.")] = 1,
     interval: Annotated[float, typer.Option(min=0.5, help="Seconds between polls.")] = 10.0,
+    details: Annotated[bool, typer.Option(help="Read what lies beyond the ports too: CPU, memory, sensors, neighbours.")] = True,
+    profile: Annotated[
+        Path | None,
+        typer.Option(
+            help="Try a profile: what each of its objects gives on this device, or why nothing. Whatever the device's sysObjectID.",
+            show_default=False,
+        ),
+    ] = None,
     json_lines: JsonOption = False,
 ) -> None:
-    """Ask one device for its interfaces and print what it answers.
+    """Ask one device for its interfaces, and what lies beyond them, and print what it answers.
 
     One poll prints readings: every counter as it stands. With --count the polls after the first print records:
     what each counter grew by, or why that cannot be told. An IF-MIB counter that the device lacks is null.
@@ -125,6 +138,7 @@ def poll(
                 "context_name": context,
             }
             device, credentials = _given(target, version, community, usm, timeout, retries)
+        profiles = _profiles(config, profile) if details or profile else None
         if backend is not None:
             device = type(device).model_validate({**device.model_dump(), "backend": backend.value})
     except ValidationError as error:
@@ -135,13 +149,23 @@ def poll(
         typer.echo(f"netmote poll {target}: {error}", err=True)
         raise typer.Exit(1) from error
     try:
-        asyncio.run(_poll(device, credentials, PollOutput(device, json_lines=json_lines), count=count, interval=interval))
+        output = PollOutput(device, json_lines=json_lines)
+        beyond = None if profiles is None else _Beyond(device.name, profiles, json_lines=json_lines)
+        asyncio.run(_poll(device, credentials, output, beyond, count=count, interval=interval))
     except NetmoteError as error:
         typer.echo(f"netmote poll {target}: {error}", err=True)
         raise typer.Exit(1) from error
 
 
-async def _poll(device: "TargetConfig", credentials: "Credentials", output: "PollOutput", *, count: int, interval: float) -> None:
+async def _poll(
+    device: "TargetConfig",
+    credentials: "Credentials",
+    output: "PollOutput",
+    beyond: "_Beyond | None",
+    *,
+    count: int,
+    interval: float,
+) -> None:
     import asyncio
     from random import SystemRandom
 
@@ -170,8 +194,38 @@ async def _poll(device: "TargetConfig", credentials: "Credentials", output: "Pol
             else:
                 learner.refreshes_every(history.refresh_period)
                 output.records(reading, batch, facts, via=session.backend, quirks=learner.quirks.described)
+            if beyond is not None:
+                await beyond.show(session, reading)
     finally:
         await backend.close()
+
+
+class _Beyond:
+    """What lies beyond the ports, read and printed after each poll."""
+
+    def __init__(self, device: str, profiles: "ProfileSet", *, json_lines: bool) -> None:
+        from netmote.clock import SystemClock
+        from netmote.snmp.details.details_reader import DetailsReader
+
+        self._device, self._json_lines = device, json_lines
+        self._reader = DetailsReader(device, interval=0.0, profiles=profiles, max_gauges=_MOST_GAUGES, clock=SystemClock())
+
+    async def show(self, session: "SnmpSession", reading: "DeviceReading") -> None:
+        from netmote.cli.poll_details import print_details
+
+        changes = await self._reader.advance(session, reading, requests=_DETAILS_REQUESTS)
+        print_details(self._device, self._reader.details, changes, json_lines=self._json_lines)
+
+
+def _profiles(config: Path | None, profile: Path | None) -> "ProfileSet":
+    """The profile that is tried, else those of the configuration, else the shipped ones. Raises ConfigError."""
+    from netmote.daemon.config import load_config
+    from netmote.snmp.profiles.loader import BUILTIN, ProfileSet, load_profiles
+
+    if profile is None:
+        return load_profiles((BUILTIN,) if config is None else load_config(config).snmp.profiles)
+    tried = load_profiles((str(profile),)).profiles
+    return ProfileSet(tried, otherwise=tried[0])
 
 
 def _configured(path: Path, name: str) -> "tuple[TargetConfig, Credentials]":

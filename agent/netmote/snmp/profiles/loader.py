@@ -16,15 +16,17 @@ _SUFFIXES = (".yaml", ".yml")
 class ProfileSet:
     """Profiles, and which of them a device gets."""
 
-    def __init__(self, profiles: Sequence[Profile] = ()) -> None:
-        """Of two for the same sysObjectID the later one counts: a user's own goes over a shipped one."""
-        self.profiles = tuple(profiles)
+    def __init__(self, profiles: Sequence[Profile] = (), *, otherwise: Profile | None = None) -> None:
+        """Of two for the same sysObjectID the later one counts: a user's own goes over a shipped one. `otherwise` fits what no
+        other does.
+        """
+        self.profiles, self._otherwise = tuple(profiles), otherwise
         self._by_prefix = {parse_oid(prefix): profile for profile in profiles for prefix in profile.sys_object_id}
 
     def match(self, sys_object_id: bytes) -> Profile | None:
-        """The profile of the longest beginning, arc by arc; None when there is none. Takes OID content bytes."""
+        """The profile of the longest beginning, arc by arc; `otherwise` when there is none. Takes OID content bytes."""
         fitting = [prefix for prefix in self._by_prefix if sys_object_id.startswith(prefix)]
-        return self._by_prefix[max(fitting, key=len)] if fitting else None
+        return self._by_prefix[max(fitting, key=len)] if fitting else self._otherwise
 
 
 def load_profiles(paths: Sequence[str]) -> ProfileSet:
