@@ -28,7 +28,7 @@ def bound_heaps() -> None:
 
 
 def settle() -> None:
-    """Call once when everything is up: what lives until the end is never looked at by the collector again."""
+    """What lives by now is never looked at by the collector again. Takes 60 ms over the imports: call it before anything waits."""
     gc.collect()
     gc.freeze()
     trim()
