@@ -18,6 +18,7 @@ from netmote.snmp.counters import TICKS_PER_SECOND, Epoch, classify, differences
 from netmote.snmp.device_identity import DeviceIdentity
 from netmote.snmp.identity import PortIdentities, PortNames, PortRow
 from netmote.snmp.notifications import LinkNotice, link_state
+from netmote.snmp.port_order import PortOrder, has_same_rows, names_again
 from netmote.snmp.reading import DeviceReading
 from netmote.snmp.refresh import Freshness, Refresh, RefreshPeriod
 from netmote.snmp.standstill import Standstill
@@ -37,6 +38,9 @@ class DeviceHistory:
         self._before: DeviceReading | None = None
         self._base: DeviceReading | None = None  # the poll that the next differences are taken to
         self._base_names: dict[str, int] = {}
+        self._names = PortNames({})  # of the poll before
+        self._order: PortOrder | None = None
+        self._link_states: tuple[tuple[Entity, ...], bytes, bytes] | None = None  # ports, and their states when last looked at
         self._refresh, self._standstill = RefreshPeriod(), Standstill()
         self._counting: frozenset[str] = frozenset()  # ports that counted up to the refresh before
         self._batch: InterfaceBatch | None = None  # the last one, whose ports a lost poll repeats
@@ -66,7 +70,10 @@ class DeviceHistory:
         before, self._before = self._before, now
         epoch, seconds = classify(None if before is None else before.instant, now.instant)
         moved, packets = _moved(before, now)
-        names = self._identities.resolve(_rows(now), moved)
+        again = None
+        if before is not None and has_same_rows(before, now):
+            again = names_again(self._names, self._identities, len(now.ports.if_index))
+        names = self._names = again or self._identities.resolve(_rows(now), moved)
         self.stale_rows = names.stale
         is_comparable = before is not None and epoch in (Epoch.SAME, Epoch.UNTIMED)
         if is_comparable and not (names.renumbered or names.appeared or names.vanished):
@@ -186,22 +193,17 @@ class DeviceHistory:
         epoch: Epoch,
         seconds: float,
     ) -> InterfaceBatch:
-        row_of = {int(index): row for row, index in enumerate(now.ports.if_index)}
-        ordered = sorted(names.index_of)
-        rows = np.array([row_of[names.index_of[name]] for name in ordered], np.intp)
+        order = self._order
+        if order is None or not order.is_of(names.index_of, now):
+            order = self._order = PortOrder.of(names.index_of, now, self.port)
+        rows = order.rows
         later = now.counters.aligned(rows)
-        if before is None:
-            earlier = later
-        else:
-            earlier_row_of = {int(index): row for row, index in enumerate(before.ports.if_index)}
-            earlier = before.counters.aligned(
-                np.array([earlier_row_of.get(names_before.get(name, -1), -1) for name in ordered], np.intp)
-            )
+        earlier = later if before is None else before.counters.aligned(order.rows_in(before, names_before))
         deltas, invalid = differences(earlier, later, epoch, seconds)
         moved = {renumbering.name for renumbering in names.renumbered}
         if epoch in (Epoch.SAME, Epoch.UNTIMED, Epoch.AGENT_RESTART) and moved:
             # Within one life of the counters another row means another set of counters under the same name.
-            is_moved = np.array([name in moved for name in ordered])
+            is_moved = np.array([name in moved for name in order.names])
             missing = np.isin(invalid, (InvalidReason.ABSENT, InvalidReason.MALFORMED))
             invalid[is_moved[:, None] & ~missing] = InvalidReason.DISCONTINUITY
             deltas[is_moved] = 0
@@ -212,7 +214,7 @@ class DeviceHistory:
             start_ns=end_ns if before is None else _start_ns(before, now),
             end_ns=end_ns,
             device=self.entity,
-            interfaces=tuple(self.port(name) for name in ordered),
+            interfaces=order.interfaces,
             duration_ns=duration_ns,
             deltas=deltas,
             invalid=invalid,
@@ -221,7 +223,7 @@ class DeviceHistory:
             if_high_speed=later.if_high_speed,
             if_admin_status=now.ports.if_admin_status[rows],
             if_oper_status=now.ports.if_oper_status[rows],
-            if_alias=tuple(now.ports.if_alias[row] for row in rows),
+            if_alias=tuple(map(now.ports.if_alias.__getitem__, rows.tolist())),
         )
 
     def _facts(self, now: DeviceReading, names: PortNames, epoch: Epoch, batch: InterfaceBatch) -> Iterator[Fact]:
@@ -246,15 +248,18 @@ class DeviceHistory:
             self._told_ns.pop(name, None)
             if name not in replaced:
                 yield Fact(self.port(name), "interface_vanished", time_ns)
-        for row, entity in enumerate(batch.interfaces):
-            reasons = set(batch.invalid[row].tolist()) & {InvalidReason.DISCONTINUITY, InvalidReason.DECREASED}
-            if reasons:
-                counters = [
-                    counter for counter, reason in zip(INTERFACE_COUNTERS, batch.invalid[row], strict=True) if reason in reasons
-                ]
-                annotations = {"reason": InvalidReason(min(reasons)).name.lower(), "counters": " ".join(counters)}
-                yield Fact(entity, "counter_discontinuity", time_ns, 1.0, annotations)
-            yield from self._link_facts(entity, batch, row, time_ns)
+        is_broken = (batch.invalid == InvalidReason.DISCONTINUITY) | (batch.invalid == InvalidReason.DECREASED)
+        for row in np.flatnonzero(is_broken.any(axis=1)).tolist():
+            counters = [counter for counter, is_one in zip(INTERFACE_COUNTERS, is_broken[row], strict=True) if is_one]
+            reason = InvalidReason(batch.invalid[row][is_broken[row]].min())
+            annotations = {"reason": reason.name.lower(), "counters": " ".join(counters)}
+            yield Fact(batch.interfaces[row], "counter_discontinuity", time_ns, 1.0, annotations)
+        # The same states once more say nothing new, unless a notification came between.
+        states = batch.interfaces, batch.if_admin_status.tobytes(), batch.if_oper_status.tobytes()
+        if self._told_ns or self._link_states is None or states[0] is not self._link_states[0] or states != self._link_states:
+            self._link_states = None if self._told_ns else states
+            for row, entity in enumerate(batch.interfaces):
+                yield from self._link_facts(entity, batch, row, time_ns)
 
     def _link_facts(self, entity: Entity, batch: InterfaceBatch, row: int, time_ns: int) -> Iterator[Fact]:
         """`interface_down` begins only for a port that was seen up; it ends when the port is up or switched off.
@@ -319,9 +324,12 @@ def _moved(before: DeviceReading | None, now: DeviceReading) -> tuple[set[int], 
     """The ifIndex of rows with a counter that is not what it was, and the most packets that one of them counted."""
     if before is None or not len(before.ports.if_index):
         return set(), 0
-    row_of = {int(index): row for row, index in enumerate(before.ports.if_index)}
-    rows = np.array([row_of.get(int(index), -1) for index in now.ports.if_index], np.intp)
-    values = before.counters.aligned(rows).values
+    if has_same_rows(before, now):
+        rows, values = np.arange(len(before.ports.if_index)), before.counters.values
+    else:
+        row_of = {int(index): row for row, index in enumerate(before.ports.if_index)}
+        rows = np.array([row_of.get(int(index), -1) for index in now.ports.if_index], np.intp)
+        values = before.counters.aligned(rows).values
     is_changed = (values != now.counters.values).any(axis=1) & (rows >= 0)
     grown = (now.counters.values[:, _PACKETS] - values[:, _PACKETS]).view(np.int64)  # of what went back: negative
     return set(now.ports.if_index[is_changed].tolist()), int(grown[is_changed].max(initial=0))

@@ -75,6 +75,11 @@ class PortIdentities:
     _apart: set[str] = field(default_factory=set)  # names under which several rows moved at once
     _generation: dict[str, int] = field(default_factory=dict)  # of names that became ambiguous, how often
 
+    @property
+    def tells_rows_apart(self) -> bool:
+        """Whether some rows share a name: then which is which depends on more than names."""
+        return bool(self._apart)
+
     def resolve(self, rows: Sequence[PortRow], moved: Collection[int]) -> PortNames:
         """Name every row. `moved` holds the ifIndex of rows whose counters changed since the poll before."""
         known = self._known or {}
