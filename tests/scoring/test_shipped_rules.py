@@ -231,6 +231,8 @@ WINDOWS: Mapping[str, tuple[list[dict], list[dict]]] = {
 # rule: (entity, value that fires, value that must not or None when any fires)
 FACTS: Mapping[str, tuple[Entity, float, float | None]] = {
     "interface_down": (ENTITIES["interface"], 1.0, None),
+    "duplex_mismatch": (ENTITIES["interface"], 1.0, None),
+    "lldp_neighbour_changed": (ENTITIES["interface"], 1.0, None),
     "interface_vanished": (ENTITIES["interface"], 1.0, None),
     "counter_discontinuity": (ENTITIES["interface"], 1.0, None),
     "device_unreachable": (ENTITIES["device"], 1.0, None),
