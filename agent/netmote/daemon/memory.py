@@ -10,10 +10,11 @@ import gc
 # mallopt(3). A fixed threshold gives every array of numpy above it back to the kernel when it is freed; left alone, glibc raises
 # the threshold to the largest array it saw, and keeps such arrays on heaps that only shrink from the top. What is mapped anew is
 # faulted in anew: at 128 KiB for both bounds, where most columns of a block of packets lie above, decoding and metering cost 630 ns
-# a packet instead of 235, and a ring read at full rate lost packets. At these the heap keeps the memory of one block for the next,
-# and the daemon holds 1 to 2 MB more (footprint bench). With half of either bound, large blocks are 20 to 40 ns a packet slower.
+# a packet instead of 240, and a ring read at full rate lost packets. At these the heap keeps the memory of one block for the next,
+# and the daemon holds no more (footprint bench: 121 MB either way). To trim at 1 MiB costs 20 to 60 ns a packet with the default
+# ring; to trim at 4 MiB saves 20 ns with one of 64 MB, and the daemon held up to 6 MB more.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-_MMAP_BYTES, _TRIM_BYTES = 1 << 20, 4 << 20
+_MMAP_BYTES, _TRIM_BYTES = 1 << 20, 2 << 20
 # Threads take turns under the interpreter's lock anyway; a heap for each only multiplies what is left over. One costs no time.
 _ARENAS = 1
 
