@@ -169,6 +169,8 @@ class Daemon:
             await self.store.close()
 
     async def _start(self, group: asyncio.TaskGroup) -> None:
+        # Before anything waits for the loop: a full collection over what was imported takes longer than anything may hold it.
+        settle()
         await self.deliveries.apply(group, self.config.sinks, deadline=_DELIVER_SECONDS)
         await self._apply_exports(self.config)
         self._start_leg("analysis", self._run_analysis, Level.COLLECT)
@@ -188,7 +190,6 @@ class Daemon:
         if interval is not None:
             watchdog = Watchdog(self.notify, {"ingest": self._ingest_turn, "analysis": self._analysis_turn})
             self._start_leg("watchdog", lambda: watchdog.run(interval), Level.FULL)
-        settle()
         self.notify.ready(self.survey.headline())
         log.info("ready", extra={"sensor": self.sensor, "state_dir": str(self.state_dir), "version": __version__})
 
