@@ -100,7 +100,7 @@ async def test_stopping_the_agent_raises_and_its_return_clears(own_agent: AgentP
         await running.wait(lambda: running.facts("host", "device_unreachable")[-1].value == 1.0, seconds=2 * 1.0 + 2 * 0.3 + 0.5)
         status = running.collector.target_status("host")
         assert status is not None
-        assert status.state is DeviceState.UNREACHABLE
+        assert status.state is DeviceState.SNMP_BROKEN
         assert "AgentNotListening" in status.last_error, "ICMP says so at once"
         own_agent.start()
         await running.wait(lambda: running.facts("host", "device_unreachable")[-1].value == 0.0, seconds=20)
@@ -140,7 +140,7 @@ async def test_troubled_devices_delay_nobody(agent: AgentProcess, tmp_path: Path
     assert "AuthenticationFailed" in states["wrong"].last_error
     assert states["secretless"].state is DeviceState.UNKNOWN
     assert "/nonexistent" in states["secretless"].last_error
-    assert {states[f"dead-{number}"].state for number in range(6)} == {DeviceState.UNREACHABLE}
+    assert {states[f"dead-{number}"].state for number in range(6)} == {DeviceState.SNMP_BROKEN}
 
 
 async def test_v3_and_v2c_of_one_device_agree(agent: AgentProcess, tmp_path: Path) -> None:

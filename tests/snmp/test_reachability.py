@@ -18,6 +18,17 @@ def test_two_silences_in_a_row_announce_once() -> None:
     assert device.state is DeviceState.UP
 
 
+def test_a_host_without_an_agent_is_broken_and_announced_as_silence() -> None:
+    """ICMP port unreachable: the state says that the host is there, the condition that nothing is known of it."""
+    device = Reachability()
+    device.answered()
+    assert [device.silent(is_host_there=True), device.silent(is_host_there=True)] == [None, 1.0]
+    assert device.state is DeviceState.SNMP_BROKEN
+    assert device.silent() is None
+    assert device.state is DeviceState.UNREACHABLE, "now the host is silent too"
+    assert device.answered() == 0.0
+
+
 def test_an_answer_between_silences_starts_the_count_anew() -> None:
     """Every second poll lost is a bad line, not a dead device."""
     device = Reachability()

@@ -285,7 +285,7 @@ class Survey:
         metrics.queue_entries.set(daemon.ingest.waiting, queue="ingest")
         metrics.queue_entries.set(daemon.analyse.waiting, queue="analysis")
         states = Counter(device.state for device in self._devices())
-        for state in ("up", "unreachable", "probation", "unknown"):
+        for state in ("up", "snmp_broken", "unreachable", "probation", "unknown"):
             metrics.snmp_devices.set(states[state], state=state)
         for reason, count in daemon.collectors.snmp_ignored().items():
             metrics.snmp_ignored_datagrams_total.rise_to(count, reason=reason)

@@ -6,6 +6,7 @@
                           └─ refused ► snmp_broken
 
 A refusal is an answer that is of no use (wrong credentials, unreadable, error-status): the device is there, SNMP is not.
+A host that says that no agent listens is there too; nothing can be read of it all the same, so for the alert that is silence.
 One silence changes nothing, the second in a row makes `device_unreachable` begin; the next answer of any kind ends it.
 A device that never answered is announced the same way. The first answer of all ends the condition too, because it may have
 begun before this process did.
@@ -43,12 +44,12 @@ class Reachability:
         self.state = DeviceState.SNMP_BROKEN
         return self._there()
 
-    def silent(self) -> float | None:
-        """A poll got no answer at all."""
+    def silent(self, *, is_host_there: bool = False) -> float | None:
+        """A poll got no answer at all; `is_host_there`: but the host's word that no agent listens (ICMP port unreachable)."""
         self.silences += 1
         if self.silences < FAILED_POLLS:
             return None
-        self.state = DeviceState.UNREACHABLE
+        self.state = DeviceState.SNMP_BROKEN if is_host_there else DeviceState.UNREACHABLE
         if self._is_announced:
             return None
         self._is_announced = True

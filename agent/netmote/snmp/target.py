@@ -36,7 +36,14 @@ from netmote.snmp.paced_session import PacedSession, SendWindow
 from netmote.snmp.quirks import QuirkLearner
 from netmote.snmp.reachability import FAILED_POLLS, DeviceState, Reachability
 from netmote.snmp.reading import LOOP_PORTS, DeviceReader, DeviceReading
-from netmote.snmp.session import CREDENTIAL_ERRORS, AddressUnknown, NetworkUnreachable, RequestTimedOut, SnmpSession
+from netmote.snmp.session import (
+    CREDENTIAL_ERRORS,
+    AddressUnknown,
+    AgentNotListening,
+    NetworkUnreachable,
+    RequestTimedOut,
+    SnmpSession,
+)
 
 log = logging.getLogger(__name__)
 
@@ -251,7 +258,7 @@ class Target:
         session = session or self._session
         after = (session.requests, session.timeouts, session.answers) if session else (0, 0, 0)
         requests, timeouts, answers = (now - then for now, then in zip(after, before, strict=True))
-        unreachable = self._weigh(poll.outcome, has_answered=answers > 0)
+        unreachable = self._weigh(poll, has_answered=answers > 0)
         facts = (*self._own_facts(poll, unreachable, ended_ns), *poll.facts)
         if poll.reading is not None:
             self._last_success, self._last_reading = self._clock.monotonic(), poll.reading
@@ -317,15 +324,17 @@ class Target:
             if quirk not in known:
                 log.warning("learnt of the device: %s", quirk, extra={"component": "snmp", "device": self.config.name})
 
-    def _weigh(self, outcome: PollOutcome, *, has_answered: bool) -> float | None:
+    def _weigh(self, poll: _Poll, *, has_answered: bool) -> float | None:
         """What the poll says of the device being there: the value of a `device_unreachable` fact, or None."""
-        match outcome:
+        match poll.outcome:
             case PollOutcome.ANSWERED:
                 return self._reachability.answered()
             case PollOutcome.REFUSED | PollOutcome.CREDENTIALS:
                 return self._reachability.refused()
             case PollOutcome.TIMEOUT | PollOutcome.DEADLINE:
-                return self._reachability.refused() if has_answered else self._reachability.silent()
+                if has_answered:
+                    return self._reachability.refused()
+                return self._reachability.silent(is_host_there=isinstance(poll.error, AgentNotListening))
             case _:  # our own trouble says nothing of the device
                 return None
 
