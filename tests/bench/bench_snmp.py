@@ -3,6 +3,7 @@
     decode      one answer of 56 varbinds, octets to values, against pyasn1
     exchange    GETBULK after GETBULK with what it takes to send, receive and match; gufo_snmp (Rust) where it is installed
     poll        what the daemon does with a device: scalars, walk, columns of a switch with 48 ports; ten devices at a time
+    10,000      what a cycle of so many would cost, extrapolated from 100 that are polled: reading, rates and facts; memory likewise
     500 agents  every fifth silent, noisy, looping, lossy or lying: how late the healthy ones are polled
 
 Agents are those of tests/fakes/snmp_agent_farm.py, in a process of their own on another processor. Ratios are of processor time (user and
@@ -38,6 +39,7 @@ from netmote.snmp.backends import Backends
 from netmote.snmp.collector import SnmpCollector
 from netmote.snmp.config import SnmpConfig, TargetConfig
 from netmote.snmp.credentials import Community
+from netmote.snmp.history import DeviceHistory
 from netmote.snmp.native.community_channel import CommunityChannel
 from netmote.snmp.native.pdu import GET_BULK_REQUEST, build_request, read_response
 from netmote.snmp.native.varbinds import encode_varbinds
@@ -61,6 +63,7 @@ def main() -> int:
     broken = decode()
     with farm(100):
         broken += asyncio.run(compare())
+        broken += asyncio.run(ten_thousand())
     broken += asyncio.run(isolation())
     return broken + asyncio.run(troubled())
 
@@ -188,6 +191,47 @@ async def compare() -> int:
     print(
         f"  a poll of {PORTS} ports takes {native_ms:.2f} ms in {exchanges} exchanges:"
         f" 10,000 such devices {per_cycle:.1f} s a cycle, {1_000 / native_ms * 10 * 0.25:.0f} of them every 10 s a quarter of a core"
+    )
+    return 0
+
+
+async def ten_thousand() -> int:
+    """Polls of 100 devices, each with its history, in the state they are in all day: names learnt, rows where they were.
+
+    Their counters stand still, so that answers keep their form; a poll in which a value grows by an octet costs as much as before that.
+    """
+    count, cycles = 100, 10
+    clock, window = SystemClock(), SendWindow(50)
+    backends = Backends(clock=clock, random=Random(1))
+    devices = []
+    for number in range(count):
+        target = TargetConfig(name=f"d{number}", address=address(number), port=PORT, backend="native", timeout=5.0)
+        session = PacedSession(await backends.open(target, Community()), window, retries=1)
+        devices.append((session, DeviceReader(clock=clock, max_repetitions=20), DeviceHistory(target.name)))
+
+    async def poll(session: PacedSession, reader: DeviceReader, history: DeviceHistory) -> None:
+        history.observe(await reader.read(session))
+
+    async def cycle(some: list[tuple[PacedSession, DeviceReader, DeviceHistory]]) -> float:
+        began = time.process_time()
+        for begin in range(0, len(some), 10):
+            await asyncio.gather(*(poll(*device) for device in some[begin : begin + 10]))
+        return (time.process_time() - began) / len(some)
+
+    half = count // 2
+    for _ in range(3):
+        await cycle(devices[:half])
+    before = _rss_mb()  # what the first devices brought with them is the program's, and what they share
+    first = await cycle(devices[half:])
+    for _ in range(2):
+        await cycle(devices[half:])
+    memory = (_rss_mb() - before) / (count - half)
+    steady = min([await cycle(devices) for _ in range(cycles)])
+    await backends.close()
+    print(
+        f"  10,000     {steady * 1e4:.1f} s of one core a cycle (goal 1.0 s), extrapolated from {count} devices x"
+        f" {steady * 1e6:.0f} us; the first cycle {first * 1e4:.1f} s; {memory * 1e4:.0f} MB besides the program",
+        flush=True,
     )
     return 0
 
