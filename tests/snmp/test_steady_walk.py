@@ -136,7 +136,7 @@ class TogetherSession(OctetsSession):
 
     lose: Callable[[], bool] = staticmethod(lambda: False)
 
-    async def bulk_together(self, questions: Sequence[Question]) -> list[UnreadReply | Exception]:
+    async def bulk_together(self, questions: Sequence[Question], monotonic: Callable[[], float]) -> list[UnreadReply | Exception]:
         replies: list[UnreadReply | Exception] = []
         for question in questions:
             try:
@@ -148,7 +148,7 @@ class TogetherSession(OctetsSession):
                 replies.append(RequestTimedOut("lost on the way"))
                 continue
             octets = content(reply.varbinds)
-            replies.append(UnreadReply(reply.error_status, reply.error_index, octets, reply.round_trip_seconds, 1.0))
+            replies.append(UnreadReply(reply.error_status, reply.error_index, octets, reply.round_trip_seconds, monotonic()))
         return replies
 
 
@@ -171,6 +171,7 @@ def same(one: DeviceReading, other: DeviceReading) -> None:
         np.testing.assert_array_equal(mine, theirs)
     assert one.ports.if_name == other.ports.if_name
     assert one.instant.sys_up_time == other.instant.sys_up_time
+    assert one.instant.monotonic == other.instant.monotonic
     assert one.system == other.system
 
 

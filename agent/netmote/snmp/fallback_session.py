@@ -40,12 +40,14 @@ class FallbackSession:
     async def bulk(self, non_repeaters: Sequence[bytes], columns: Sequence[bytes], max_repetitions: int) -> Reply:
         return await self._ask(lambda session: session.bulk(non_repeaters, columns, max_repetitions))
 
-    async def bulk_together(self, questions: Sequence[Question]) -> Sequence[UnreadReply | Exception] | None:
+    async def bulk_together(
+        self, questions: Sequence[Question], monotonic: Callable[[], float]
+    ) -> Sequence[UnreadReply | Exception] | None:
         """As the first choice does, while it is the one that answers. Implements AsksTogether; an answer that it cannot read changes
         nothing yet: whoever asks again, one by one, makes it so.
         """
         if self._session is self._first and self._together is not None:
-            return await self._together.bulk_together(questions)
+            return await self._together.bulk_together(questions, monotonic)
         return None
 
     async def close(self) -> None:

@@ -156,14 +156,16 @@ class PacedSession:
     async def bulk(self, non_repeaters: Sequence[bytes], columns: Sequence[bytes], max_repetitions: int) -> Reply:
         return await self._repeat(lambda: self._session.bulk(non_repeaters, columns, max_repetitions), self._retries)
 
-    async def bulk_together(self, questions: Sequence[Question]) -> Sequence[UnreadReply | Exception] | None:
+    async def bulk_together(
+        self, questions: Sequence[Question], monotonic: Callable[[], float]
+    ) -> Sequence[UnreadReply | Exception] | None:
         """Implements AsksTogether. Sends nothing again: whoever needs what got no answer asks for it by itself."""
         together, replies = self._together, list[UnreadReply | Exception]()
         if together is None:
             return None
         while len(replies) < len(questions):
             rest = questions[len(replies) :]
-            some = await self._window.send_together(len(rest), partial(_ask_some, together, rest))
+            some = await self._window.send_together(len(rest), partial(_ask_some, together, rest, monotonic))
             if some is None:
                 return None
             replies += some
@@ -191,5 +193,7 @@ class PacedSession:
         raise AssertionError("the loop returns or raises")
 
 
-async def _ask_some(session: AsksTogether, questions: Sequence[Question], count: int) -> Sequence[UnreadReply | Exception] | None:
-    return await session.bulk_together(questions[:count])
+async def _ask_some(
+    session: AsksTogether, questions: Sequence[Question], monotonic: Callable[[], float], count: int
+) -> Sequence[UnreadReply | Exception] | None:
+    return await session.bulk_together(questions[:count], monotonic)

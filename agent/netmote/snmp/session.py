@@ -4,7 +4,7 @@ Owns the protocol, the reply and the named errors. Refuses: knowing how bytes tr
 here, by what the caller may do: Retryable ones may pass by themselves, Permanent ones need another configuration.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from netmote.errors import Permanent, Retryable
@@ -42,15 +42,19 @@ class UnreadReply(NamedTuple):
     error_index: int
     octets: bytes  # content of the VarBindList
     round_trip_seconds: float
-    arrived_at: float  # monotonic seconds
+    arrived_at: float  # seconds, by the clock of who asked
 
 
 @runtime_checkable
 class AsksTogether(Protocol):
     """What a session may have besides: several questions sent at once, whose answers come unread. Cheaper, and means the same."""
 
-    async def bulk_together(self, questions: Sequence[Question]) -> Sequence[UnreadReply | Exception] | None:
-        """What became of each, in order: errors are those of `SnmpSession.bulk`. None: it cannot now, ask one by one."""
+    async def bulk_together(
+        self, questions: Sequence[Question], monotonic: Callable[[], float]
+    ) -> Sequence[UnreadReply | Exception] | None:
+        """What became of each, in order: errors are those of `SnmpSession.bulk`. None: it cannot now, ask one by one.
+        `monotonic` is read when an answer comes.
+        """
         ...
 
 

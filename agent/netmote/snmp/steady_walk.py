@@ -99,7 +99,7 @@ class SteadyWalker:
             return None
         replies: list[UnreadReply | Exception] = []
         for begin in range(0, len(asked.questions), requests_in_flight):
-            some = await session.bulk_together(asked.questions[begin : begin + requests_in_flight])
+            some = await session.bulk_together(asked.questions[begin : begin + requests_in_flight], monotonic)
             if some is None:
                 return None
             replies += some

@@ -175,7 +175,9 @@ class NativeSession:
         oids = (*non_repeaters, *columns)
         return await self._exchange(self._templates(GET_BULK_REQUEST, oids, len(non_repeaters), max_repetitions))
 
-    async def bulk_together(self, questions: Sequence[Question]) -> Sequence[UnreadReply | Exception]:
+    async def bulk_together(
+        self, questions: Sequence[Question], monotonic: Callable[[], float]
+    ) -> Sequence[UnreadReply | Exception]:
         """Send all of them at once. Implements AsksTogether; raises SessionClosed."""
         if self._is_closed:
             raise SessionClosed("the session is closed")
@@ -186,7 +188,7 @@ class NativeSession:
         timer = loop.call_later(self.timeout, _expire, asked)
         try:
             for question, outcome in zip(questions, train.outcomes, strict=True):
-                exchange: _Exchange[UnreadReply] = _UnreadExchange(self, outcome)
+                exchange: _Exchange[UnreadReply] = _UnreadExchange(self, outcome, monotonic)
                 message_id = self.transport.enter(exchange)
                 asked.append((message_id, exchange))
                 self._waiting.add(exchange)
@@ -338,13 +340,17 @@ class _ReadExchange(_Exchange[Reply]):
 
 
 class _UnreadExchange(_Exchange[UnreadReply]):
-    __slots__ = ()
+    __slots__ = ("_monotonic",)
+
+    def __init__(self, session: NativeSession, reply: "Outcome[UnreadReply]", monotonic: Callable[[], float]) -> None:
+        super().__init__(session, reply)
+        self._monotonic = monotonic
 
     def _read(self, pdu: bytes, now: float) -> UnreadReply | None:
         request_id, error_status, error_index, octets = read_around_varbinds(pdu)
         if request_id != self._message_id:
             return None
-        return UnreadReply(error_status, error_index, octets, now - self._sent_at, now)
+        return UnreadReply(error_status, error_index, octets, now - self._sent_at, self._monotonic())
 
 
 def _expire(asked: Sequence[tuple[int, _Exchange[UnreadReply]]]) -> None:
