@@ -55,6 +55,7 @@ def test_totals_add_up_and_a_second_run_is_the_same(data: Path, analysis: Analys
     assert seen > 0
 
 
+@pytest.mark.timeout(600)  # a hundred seconds of computing, and twice that under coverage
 def test_every_recording_ends_without_a_traceback(data: Path, analysis: Analysis) -> None:
     """All captures, malformed ones included, go through the whole pipeline, and every packet of them is accounted for."""
     files = sorted(path for path in (data / "pcap").rglob("*") if path.suffix in (".pcap", ".pcapng", ".cap", ".trace"))
