@@ -15,6 +15,7 @@ from netmote.records.batch import Batch
 from netmote.records.fact import Fact, FactBatch
 from netmote.records.flow import PANE_NS, FlowBatch
 from netmote.windows.config import WindowsConfig
+from netmote.windows.observation_gaps import GAP_FACTS
 from netmote.windows.sliding import Windows
 
 pytestmark = [pytest.mark.root, pytest.mark.parametrize("workers", [1, 2])]
@@ -31,6 +32,22 @@ class Seen(list[Batch]):
 
     def values(self, name: str) -> list[float]:
         return [fact.value for fact in self.facts(name)]
+
+
+def gaps_in(seen: Seen) -> list[tuple[float, float]]:
+    """When nothing could be observed, in seconds since 1970. A link that came back is down for a moment before it carries anything."""
+    told = sorted((fact for name in GAP_FACTS for fact in seen.facts(name)), key=lambda fact: fact.time_ns)
+    holding: set[str] = set()
+    found: list[tuple[float, float]] = []
+    since = 0
+    for fact in told:
+        was_blind = bool(holding)
+        (holding.add if fact.value else holding.discard)(fact.name)
+        if holding and not was_blind:
+            since = fact.time_ns
+        elif was_blind and not holding:
+            found.append((since / 1e9, fact.time_ns / 1e9))
+    return found
 
 
 def observation(legs: Legs, seen: Callable[[Batch], None], workers: int) -> Observation:
@@ -85,7 +102,9 @@ async def gap(legs: Legs, link: Link, workers: int, *, fact: str, begin: Callabl
     # What windows count as observed lacks the gap, as far as panes reached into it; without the facts they would say it was silent.
     told = [batch for batch in seen if isinstance(batch, FlowBatch)]
     panes = [(batch.start_ns / 1e9, batch.end_ns / 1e9) for batch in told]
-    inside = sum(max(0.0, min(end_s, ended) - max(start_s, began)) for start_s, end_s in set(panes))
+    inside = sum(
+        max(0.0, min(end_s, ended) - max(start_s, began)) for start_s, end_s in set(panes) for began, ended in gaps_in(seen)
+    )
     assert inside > 0
     assert observed_seconds(seen) == pytest.approx(observed_seconds(list(told)) - inside, abs=0.01)
     return seen
