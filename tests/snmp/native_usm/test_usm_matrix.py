@@ -24,7 +24,7 @@ from netmote.snmp.pysnmp_session import PysnmpBackend
 from netmote.snmp.session import RequestTimedOut, SnmpSession, UnreadableAnswer
 from netmote.snmp.target import Backend
 
-PATIENCE = 0.2
+PATIENCE = 0.6  # pysnmp takes tens of milliseconds for a message, on a busy machine more
 SILENT = (RequestTimedOut, RequestTimedOut)
 
 PYSNMP: dict[str, tuple[Outcome, Outcome]] = {
