@@ -36,7 +36,7 @@ async def test_two_channels_to_one_engine_never_share_a_salt() -> None:
 
 
 async def test_keys_are_derived_beside_the_loop() -> None:
-    """Twenty passwords, each a megabyte to hash: the loop goes on meanwhile."""
+    """A hundred passwords, each a megabyte to hash: the loop goes on meanwhile."""
     channels = V3Channels(random=random.Random(1), monotonic=ManualClock().monotonic)
     held = []
 
@@ -47,7 +47,7 @@ async def test_keys_are_derived_beside_the_loop() -> None:
             held.append(time.monotonic() - began)
 
     watching = asyncio.get_running_loop().create_task(watch())
-    users = [replace(USER, auth_protocol="md5", auth_password=f"password-{number}") for number in range(20)]
+    users = [replace(USER, auth_protocol="md5", auth_password=f"password-{number}") for number in range(100)]
     await asyncio.gather(*(channels.open(user, device="d") for user in users))
     watching.cancel()
     assert len(held) > 2, "the loop turned while keys were derived"
