@@ -18,8 +18,9 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.packet import Raw
 
-from netmote.capture.bpf_compiler import INSTRUCTION, FilterError, compile_filter
+from netmote.capture.bpf_compiler import FilterError, compile_filter
 from netmote.capture.bpf_machine import run
+from netmote.capture.bpf_program import INSTRUCTION
 from netmote.capture.config import CaptureConfig
 from netmote.capture.fanout import FanoutGroup
 from netmote.capture.frames import LINKTYPE_ETHERNET, LINKTYPE_RAW, Frames

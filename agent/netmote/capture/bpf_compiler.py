@@ -8,15 +8,13 @@ hosts are refused too, for libpcap would ask the network for them.
 import ctypes
 import re
 import socket
-import struct
 from functools import cache
 
 from netmote.capture.bpf_keywords import KEYWORDS
+from netmote.capture.bpf_program import INSTRUCTION
 from netmote.capture.frames import LINKTYPE_ETHERNET, LINKTYPE_RAW
 from netmote.errors import Permanent, Unavailable
 
-INSTRUCTION = struct.Struct("HBBI")
-"""struct sock_filter of linux/filter.h, and struct bpf_insn of libpcap: code, jump if true, jump if false, value."""
 _LIBRARIES = ("libpcap.so.0.8", "libpcap.so.1")  # Debian's name, and most others'
 _ANCILLARY = 0xFFFF_F000  # SKF_AD_OFF: what lies beyond is no byte of the packet
 _JUMP = 0x05

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from netmote.capture.bpf_compiler import INSTRUCTION
+from netmote.capture.bpf_program import INSTRUCTION
 from netmote.capture.frames import LINKTYPE_ETHERNET, Frames, rows_at
 
 _LD, _LDX, _ST, _STX, _ALU, _JMP, _RET, _MISC = range(8)

@@ -15,6 +15,8 @@ import os
 import socket
 import struct
 
+from netmote.capture.bpf_program import INSTRUCTION, BpfProgram
+
 _SOL_PACKET = 263
 _FANOUT, _FANOUT_DATA = 18, 22
 _FANOUT_CBPF = 6
@@ -31,25 +33,12 @@ _DEEPEST_TAG, _DEEPEST_LABEL = 2, 6
 _BASE, _PROTOCOL, _SUM = 0, 1, 2  # scratch memory: where the network header begins, what it is, addresses so far
 _GOLDEN = 0x9E3779B1  # 2**32 over the golden ratio (Knuth, The Art of Computer Programming 6.4): spreads neighbours
 
-NOTHING = struct.pack("HBBI", _RET, 0, 0, 0)
+NOTHING = INSTRUCTION.pack(_RET, 0, 0, 0)
 """A filter that keeps no packet: what a ring has until all of its group have joined."""
 
 
-class _Program:
-    """Instructions with named targets."""
-
-    def __init__(self) -> None:
-        self._code: list[tuple[int, int, str | None, str | None]] = []
-        self._labels: dict[str, int] = {}
-
-    def label(self, name: str) -> None:
-        self._labels[name] = len(self._code)
-
-    def add(self, opcode: int, value: int = 0) -> None:
-        self._code.append((opcode, value, None, None))
-
-    def jump(self, opcode: int, value: int, *, then: str | None = None, otherwise: str | None = None) -> None:
-        self._code.append((opcode, value, then, otherwise))
+class _Program(BpfProgram):
+    """One that walks headers: it keeps in scratch memory where the network header begins."""
 
     def advance(self, octets: int) -> None:
         """The network header begins further on."""
@@ -61,13 +50,6 @@ class _Program:
         """What stands so far behind the beginning of the network header."""
         self.add(_LDX_MEM, _BASE)
         self.add(opcode, offset)
-
-    def assemble(self) -> bytes:
-        lines = []
-        for number, (opcode, value, then, otherwise) in enumerate(self._code):
-            to = [0 if name is None else self._labels[name] - number - 1 for name in (then, otherwise)]
-            lines.append(struct.pack("HBBI", opcode, to[0], to[1], value))
-        return b"".join(lines)
 
 
 def address_program(*, link_header: int) -> bytes:
@@ -177,5 +159,5 @@ class FanoutGroup:
             self.group_id = packet_socket.getsockopt(_SOL_PACKET, _FANOUT) & 0xFFFF
             program = address_program(link_header=link_header)
             code = ctypes.create_string_buffer(program, len(program))
-            rule = struct.pack("HP", len(program) // 8, ctypes.addressof(code))
+            rule = struct.pack("HP", len(program) // INSTRUCTION.size, ctypes.addressof(code))
             packet_socket.setsockopt(_SOL_PACKET, _FANOUT_DATA, rule)

@@ -9,7 +9,7 @@ import ctypes
 import socket
 import struct
 
-from netmote.capture.bpf_compiler import INSTRUCTION
+from netmote.capture.bpf_program import INSTRUCTION, BpfProgram
 from netmote.capture.tunnels import IP_PROTOCOLS, UDP_PORTS, Tunnel
 
 PLAIN_BYTES = 68  # 14 Ethernet + 40 IPv6 + 14 TCP up to its control bits: see `ring_layout` on the record size
@@ -25,84 +25,57 @@ _SOLICITATION, _ADVERTISEMENT = 135, 136  # ICMPv6 types of neighbour discovery 
 _ENCAPSULATIONS = (0x8100, 0x88A8, 0x9100, 0x8847, 0x8848, 0x8864, 0x8926, 0x88E7)
 
 
-class _Program:
-    """Instructions with named targets; a load outside the packet would drop it, so the length is asked first."""
-
-    def __init__(self) -> None:
-        self._code: list[tuple[int, int, str | None, str | None]] = []
-        self._labels: dict[str, int] = {}
-
-    def label(self, name: str) -> None:
-        self._labels[name] = len(self._code)
-
-    def load(self, opcode: int, offset: int = 0) -> None:
-        self._code.append((opcode, offset, None, None))
-
-    def jump(self, opcode: int, value: int, *, then: str | None = None, otherwise: str | None = None) -> None:
-        self._code.append((opcode, value, then, otherwise))
-
-    def keep(self, count: int) -> None:
-        self._code.append((_RET, count, None, None))
-
-    def assemble(self) -> bytes:
-        lines = []
-        for number, (opcode, value, then, otherwise) in enumerate(self._code):
-            to = [0 if name is None else self._labels[name] - number - 1 for name in (then, otherwise)]
-            lines.append(INSTRUCTION.pack(opcode, to[0], to[1], value))
-        return b"".join(lines)
-
-
 def snap_program(*, link_header: int, tunnels: tuple[Tunnel, ...] = ()) -> bytes:
     """The program for frames with an Ethernet header (14) or none (0: raw IP). Of `tunnels` the inner headers are kept too."""
     protocols = [protocol for tunnel in tunnels for protocol in IP_PROTOCOLS.get(tunnel, ())]
     ports = [_DNS, *(UDP_PORTS[tunnel] for tunnel in tunnels if tunnel in UDP_PORTS)]
     plain = PLAIN_BYTES - 14 + link_header
-    program = _Program()
-    program.load(_LD_LEN)
+    program = BpfProgram()
+    program.add(_LD_LEN)
     program.jump(_JGE, link_header + 44, otherwise="long")  # shorter packets are kept whole by any length
     if link_header:
-        program.load(_LD_H, 12)
+        program.add(_LD_H, 12)
         program.jump(_JEQ, 0x0800, then="ipv4")
         program.jump(_JEQ, 0x86DD, then="ipv6")
         for ether_type in _ENCAPSULATIONS:
             program.jump(_JEQ, ether_type, then="long")
         program.jump(_JGE, 0x0600, then="plain", otherwise="long")  # below: an 802.3 length, perhaps SNAP
     else:
-        program.load(_LD_B, 0)
+        program.add(_LD_B, 0)
         program.jump(_JGE, 0x60, then="ipv6")
     program.label("ipv4")
-    program.load(_LD_B, link_header)
+    program.add(_LD_B, link_header)
     program.jump(_JEQ, 0x45, otherwise="long")
-    program.load(_LD_B, link_header + 9)
+    program.add(_LD_B, link_header + 9)
     for protocol in protocols:
         program.jump(_JEQ, protocol, then="long")
     program.jump(_JEQ, _UDP, otherwise="plain")
-    program.load(_LD_H, link_header + 6)
+    program.add(_LD_H, link_header + 6)
     program.jump(_JSET, 0x1FFF, then="plain")  # a later fragment has no ports
     _look_for_ports(program, link_header + 20, ports)
     program.label("ipv6")
-    program.load(_LD_B, link_header + 6)
+    program.add(_LD_B, link_header + 6)
     for protocol in (_TCP, _SCTP):
         program.jump(_JEQ, protocol, then="plain")
     program.jump(_JEQ, _ICMPV6, then="icmpv6")
     program.jump(_JEQ, _UDP, otherwise="long")
     _look_for_ports(program, link_header + 40, ports)
     program.label("icmpv6")
-    program.load(_LD_B, link_header + 40)
+    program.add(_LD_B, link_header + 40)
     program.jump(_JEQ, _SOLICITATION, then="long")
     program.jump(_JEQ, _ADVERTISEMENT, then="long", otherwise="plain")
     program.label("plain")
-    program.keep(plain)
+    program.add(_RET, plain)
     program.label("long")
-    program.keep(LONG_BYTES)
+    program.add(_RET, LONG_BYTES)
     return program.assemble()
 
 
-def _look_for_ports(program: _Program, transport: int, ports: list[int]) -> None:
+def _look_for_ports(program: BpfProgram, transport: int, ports: list[int]) -> None:
     """DNS either way, tunnels by their destination."""
-    program.load(_LD_H, transport)
+    program.add(_LD_H, transport)
     program.jump(_JEQ, _DNS, then="long")
-    program.load(_LD_H, transport + 2)
+    program.add(_LD_H, transport + 2)
     for port in ports[:-1]:
         program.jump(_JEQ, port, then="long")
     program.jump(_JEQ, ports[-1], then="long", otherwise="plain")
@@ -131,4 +104,6 @@ def behind_filter(wanted: bytes, snap: bytes) -> bytes:
 def attach(packet_socket: socket.socket, program: bytes) -> None:
     """SO_ATTACH_FILTER. The kernel copies the program before this returns."""
     code = ctypes.create_string_buffer(program, len(program))
-    packet_socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(program) // 8, ctypes.addressof(code)))
+    packet_socket.setsockopt(
+        socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(program) // INSTRUCTION.size, ctypes.addressof(code))
+    )
