@@ -12,6 +12,7 @@ from netmote.snmp.paced_session import PacedSession
 from netmote.snmp.quirks import QuirkLearner
 from netmote.snmp.reading import DeviceReader, DeviceReading
 from netmote.snmp.session import AgentError, Reply, RequestTimedOut, Varbind, WalkUnordered
+from netmote.snmp.session_around import SessionAround
 from netmote.snmp.walk import MAX_VARBINDS
 
 
@@ -40,19 +41,12 @@ async def read_device(
     return reading
 
 
-class CarefulSession:
+class CarefulSession(SessionAround[PacedSession]):
     """Implements SnmpSession within what the device was found to bear."""
 
     def __init__(self, session: PacedSession, learner: QuirkLearner) -> None:
-        self._session, self._learner = session, learner
-
-    @property
-    def backend(self) -> str:
-        return self._session.backend
-
-    @property
-    def fallback_reason(self) -> str:
-        return self._session.fallback_reason
+        super().__init__(session)
+        self._learner = learner
 
     async def get(self, oids: Sequence[bytes]) -> Reply:
         return await self._in_parts(self._session.get, oids)
@@ -84,9 +78,6 @@ class CarefulSession:
             else:
                 self._learner.was_answered(len(reply.varbinds))
                 return reply
-
-    async def close(self) -> None:
-        await self._session.close()
 
     async def _in_parts(self, ask: Callable[[Sequence[bytes]], Awaitable[Reply]], oids: Sequence[bytes]) -> Reply:
         """All of `oids`, in as many requests as the device wants; an error of one of them is that of all."""

@@ -21,6 +21,7 @@ from netmote.snmp.session import (
     SnmpSession,
     UnreadReply,
 )
+from netmote.snmp.session_around import SessionAround
 
 T = TypeVar("T")
 
@@ -125,23 +126,16 @@ class SendWindow:
             self._set_timer(loop)
 
 
-class PacedSession:
+class PacedSession(SessionAround[SnmpSession]):
     """A session that waits for a slot and sends again what got no answer; counts what it did. Implements SnmpSession."""
 
     def __init__(self, session: SnmpSession, window: SendWindow, *, retries: int) -> None:
-        self._session, self._window, self._retries = session, window, retries
+        super().__init__(session)
+        self._window, self._retries = window, retries
         self._together = session if isinstance(session, AsksTogether) else None
         self.requests = 0  # sent, repeated ones included
         self.timeouts = 0  # of them without an answer
         self.answers = 0  # of them with one, an error-status included
-
-    @property
-    def backend(self) -> str:
-        return self._session.backend
-
-    @property
-    def fallback_reason(self) -> str:
-        return self._session.fallback_reason
 
     async def get(self, oids: Sequence[bytes]) -> Reply:
         return await self._repeat(lambda: self._session.get(oids), self._retries)
@@ -174,9 +168,6 @@ class PacedSession:
             self.timeouts += lost
             self.answers += len(some) - lost
         return replies
-
-    async def close(self) -> None:
-        await self._session.close()
 
     async def _repeat(self, exchange: Callable[[], Awaitable[Reply]], retries: int) -> Reply:
         for attempt in range(retries + 1):

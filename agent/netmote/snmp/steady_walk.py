@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from netmote.snmp.native.ber import BerError
 from netmote.snmp.native.varbinds import read_varbinds
 from netmote.snmp.session import AsksTogether, Question, Reply, SnmpSession, UnreadReply, Varbind
+from netmote.snmp.session_around import SessionAround
 from netmote.snmp.steady_table import AskedTable, SteadyTable, asked_table
 from netmote.snmp.walk import MAX_VARBINDS, Rows, Walk
 
@@ -26,14 +27,15 @@ class SteadyWalk:
     walk: Walk  # the rest: scalars and times, without cells
 
 
-class Answered:
+class Answered(SessionAround[SnmpSession]):
     """A session that has some answers already: each is given once to who asks its question, every other question goes on to `session`.
 
     Implements SnmpSession. `monotonic` tells when the answer that was given last had arrived.
     """
 
     def __init__(self, session: SnmpSession, monotonic: Callable[[], float]) -> None:
-        self._session, self._clock = session, monotonic
+        super().__init__(session)
+        self._clock = monotonic
         self._replies: dict[Question, tuple[Reply, float]] = {}
         self._arrived_at: float | None = None
 
@@ -43,14 +45,6 @@ class Answered:
     def monotonic(self) -> float:
         arrived_at, self._arrived_at = self._arrived_at, None
         return self._clock() if arrived_at is None else arrived_at
-
-    @property
-    def backend(self) -> str:
-        return self._session.backend
-
-    @property
-    def fallback_reason(self) -> str:
-        return self._session.fallback_reason
 
     async def get(self, oids: Sequence[bytes]) -> Reply:
         return await self._session.get(oids)
@@ -62,9 +56,6 @@ class Answered:
             return await self._session.bulk(non_repeaters, columns, max_repetitions)
         reply, self._arrived_at = kept
         return reply
-
-    async def close(self) -> None:
-        await self._session.close()
 
 
 class SteadyWalker:

@@ -4,25 +4,19 @@ from collections.abc import Sequence
 
 from netmote.errors import Retryable
 from netmote.snmp.session import Reply, SnmpSession
+from netmote.snmp.session_around import SessionAround
 
 
 class RequestsSpent(Retryable):
     """The bound on requests was reached before the group was read."""
 
 
-class BudgetedSession:
+class BudgetedSession(SessionAround[SnmpSession]):
     """`left` requests of another session. Implements SnmpSession; closing is the owner's."""
 
     def __init__(self, session: SnmpSession, requests: int) -> None:
-        self._session, self.left = session, requests
-
-    @property
-    def backend(self) -> str:
-        return self._session.backend
-
-    @property
-    def fallback_reason(self) -> str:
-        return self._session.fallback_reason
+        super().__init__(session)
+        self.left = requests
 
     async def get(self, oids: Sequence[bytes]) -> Reply:
         self._spend()
