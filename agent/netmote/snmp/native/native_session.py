@@ -6,6 +6,7 @@ to learn first (v3) is asked again within the same timeout, a bounded number of 
 
 import asyncio
 import socket
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -239,7 +240,7 @@ class NativeSession:
             self._end(message_id, exchange, is_answered=is_answered)
 
 
-class _Exchange(Generic[R]):
+class _Exchange(ABC, Generic[R]):
     """One request on its way, across the re-sends that a channel asks for. Implements transport.Exchange."""
 
     __slots__ = (
@@ -265,9 +266,9 @@ class _Exchange(Generic[R]):
         self._reseals = 0
         self._message_id, self._pdu, self._sent_at = 0, b"", 0.0
 
+    @abstractmethod
     def _read(self, pdu: bytes, now: float) -> R | None:
         """The reply; None when it belongs to another question. Raises BerError."""
-        raise NotImplementedError
 
     def begin(self, message_id: int, pdu: bytes) -> None:
         """Send it for the first time. Raises NetworkUnreachable."""

@@ -6,18 +6,12 @@ Owns the socket and its errors in plain words. Refuses what is in a datagram.
 import errno
 import ipaddress
 import socket
-import struct
 from typing import Final
 
 from netmote.errors import Unavailable
+from netmote.snmp.native.receive_buffer import LONGEST_DATAGRAM, datagrams_dropped, enlarge
 
 RECEIVE_BUFFER_BYTES: Final = 8 << 20  # some 16,000 small datagrams: what comes while the loop is busy elsewhere
-LONGEST_DATAGRAM: Final = 65_535
-# Of asm-generic/socket.h; Python does not name them.
-_SO_RCVBUFFORCE = 33
-_SO_MEMINFO = 55
-_MEMINFO = struct.Struct("=9I")  # linux/sock_diag.h: SK_MEMINFO_VARS
-_MEMINFO_DROPS = 8
 
 Source = tuple[str, int] | tuple[str, int, int, int]
 
@@ -31,10 +25,7 @@ class NotificationSocket:
         self._buffer = memoryview(bytearray(LONGEST_DATAGRAM))
         try:
             self._socket.setblocking(False)
-            try:
-                self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_buffer_bytes)  # with CAP_NET_ADMIN
-            except PermissionError:
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+            enlarge(self._socket, receive_buffer_bytes)
             if is_ipv6:
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             self._socket.bind((address, port))
@@ -67,14 +58,8 @@ class NotificationSocket:
 
     @property
     def datagrams_dropped(self) -> int:
-        """Datagrams that the kernel dropped because the buffer was full; 0 where it does not say (before 4.12)."""
-        try:
-            numbers = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
-        except OSError as error:
-            if error.errno != errno.ENOPROTOOPT:
-                raise
-            return 0
-        return int(_MEMINFO.unpack(numbers)[_MEMINFO_DROPS])
+        """Datagrams that the kernel dropped because the buffer was full."""
+        return datagrams_dropped(self._socket)
 
     def close(self) -> None:
         self._socket.close()

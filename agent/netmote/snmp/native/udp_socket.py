@@ -8,21 +8,17 @@ dropped for want of buffer (SO_MEMINFO, which counts for this socket alone where
 import errno
 import socket
 import struct
-from typing import Final, NamedTuple
+from typing import NamedTuple
+
+from netmote.snmp.native.receive_buffer import LONGEST_DATAGRAM, datagrams_dropped, enlarge
 
 Address = tuple[str, int, int]
 """Where a device is: numeric address, port, scope id (of link-local IPv6 addresses, else 0)."""
 
-LONGEST_DATAGRAM: Final = 65_535
-
-# Of asm-generic/socket.h and linux/in.h, in6.h; Python does not name them.
-_SO_RCVBUFFORCE = 33
-_SO_MEMINFO = 55
+# Of linux/in.h, in6.h and socket.h; Python does not name them.
 _IP_RECVERR = 11
 _IPV6_RECVERR = 25
 _MSG_ERRQUEUE = 0x2000
-_MEMINFO = struct.Struct("=9I")  # linux/sock_diag.h: SK_MEMINFO_VARS
-_MEMINFO_DROPS = 8
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")  # struct sock_extended_err of linux/errqueue.h
 _ANCILLARY_BYTES = 512
 # An error of an earlier datagram may be reported by the next call of any kind (ip(7)): then the call is made again.
@@ -47,7 +43,7 @@ class UdpSocket:
         self._buffer = memoryview(bytearray(LONGEST_DATAGRAM))  # one for all: a new one each time costs more than the call
         try:
             self._socket.setblocking(False)
-            self._enlarge(receive_buffer_bytes)
+            enlarge(self._socket, receive_buffer_bytes)
             if self._is_ipv6:
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 self._socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
@@ -57,12 +53,6 @@ class UdpSocket:
         except OSError:
             self._socket.close()
             raise
-
-    def _enlarge(self, size: int) -> None:
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)  # beyond net.core.rmem_max, with CAP_NET_ADMIN
-        except PermissionError:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -110,14 +100,8 @@ class UdpSocket:
 
     @property
     def datagrams_dropped(self) -> int:
-        """Datagrams that the kernel dropped because this socket's buffer was full; 0 where the kernel does not say (before 4.12)."""
-        try:
-            numbers = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
-        except OSError as error:
-            if error.errno != errno.ENOPROTOOPT:
-                raise
-            return 0
-        return int(_MEMINFO.unpack(numbers)[_MEMINFO_DROPS])
+        """Datagrams that the kernel dropped because this socket's buffer was full."""
+        return datagrams_dropped(self._socket)
 
     def close(self) -> None:
         self._socket.close()
