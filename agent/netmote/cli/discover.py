@@ -9,44 +9,44 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netmote.cli.options import JsonOption
-from netmote.cli.poll import AuthProtocol, PrivProtocol, Version
+from netmote.cli.snmp_options import (
+    AuthPasswordFileOption,
+    AuthProtocolOption,
+    PrivPasswordFileOption,
+    PrivProtocolOption,
+    RetriesOption,
+    TimeoutOption,
+    UserOption,
+    Version,
+    VersionOption,
+    usm_settings,
+)
 
 if TYPE_CHECKING:
     from netmote.snmp.config import TargetConfig
     from netmote.snmp.credentials import Credentials
     from netmote.snmp.discovery import FoundDevice, Progress
 
-_V3 = "SNMPv3"
 _COMMUNITY_PLACE = "file:/etc/netmote/community"  # where the proposal says a community should lie that was given as it is
 
 
 def discover(
     networks: Annotated[list[str], typer.Argument(help="Networks or addresses, such as 192.0.2.0/28.", show_default=False)],
-    version: Annotated[Version, typer.Option(help="SNMP version. A --user implies 3.")] = Version.V2C,
+    version: VersionOption = Version.V2C,
     community: Annotated[
         str,
         typer.Option(
             help="Community, as it is or by reference (file:PATH, env:NAME, credential:NAME). It is sent to every address."
         ),
     ] = "public",
-    user: Annotated[str | None, typer.Option(help="securityName.", rich_help_panel=_V3, show_default=False)] = None,
-    auth_protocol: Annotated[
-        AuthProtocol | None,
-        typer.Option(help="Unset: sha256 with a password file, else none.", rich_help_panel=_V3, show_default=False),
-    ] = None,
-    auth_password_file: Annotated[
-        Path | None, typer.Option(help="File holding the authentication password.", rich_help_panel=_V3, show_default=False)
-    ] = None,
-    priv_protocol: Annotated[
-        PrivProtocol | None,
-        typer.Option(help="Unset: aes128 with a password file, else none.", rich_help_panel=_V3, show_default=False),
-    ] = None,
-    priv_password_file: Annotated[
-        Path | None, typer.Option(help="File holding the privacy password.", rich_help_panel=_V3, show_default=False)
-    ] = None,
+    user: UserOption = None,
+    auth_protocol: AuthProtocolOption = None,
+    auth_password_file: AuthPasswordFileOption = None,
+    priv_protocol: PrivProtocolOption = None,
+    priv_password_file: PrivPasswordFileOption = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="UDP port of the agents.")] = 161,
-    timeout: Annotated[float, typer.Option(min=0.1, max=30.0, help="Seconds one request waits for its answer.")] = 2.0,
-    retries: Annotated[int, typer.Option(min=0, max=5, help="How often a request is sent again.")] = 1,
+    timeout: TimeoutOption = 2.0,
+    retries: RetriesOption = 1,
     rate: Annotated[float, typer.Option(min=1.0, max=1000.0, help="Packets a second, at most.")] = 50.0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File for the proposal. Unset: standard output.", show_default=False)
@@ -70,11 +70,8 @@ def discover(
         raise typer.BadParameter("version 3 needs a --user")
     usm = None
     if user is not None:
-        auth = auth_protocol or (AuthProtocol.SHA256 if auth_password_file else AuthProtocol.NONE)
-        priv = priv_protocol or (PrivProtocol.AES128 if priv_password_file else PrivProtocol.NONE)
-        usm = {"security_name": user, "auth_protocol": str(auth), "priv_protocol": str(priv)}
-        usm |= {} if auth_password_file is None else {"auth_password": f"file:{auth_password_file.absolute()}"}
-        usm |= {} if priv_password_file is None else {"priv_password": f"file:{priv_password_file.absolute()}"}
+        auth_file, priv_file = (None if file is None else file.absolute() for file in (auth_password_file, priv_password_file))
+        usm = usm_settings(user, auth_protocol, auth_file, priv_protocol, priv_file)
     try:
         addresses = addresses_in(networks)
         pattern, credentials = _pattern(version, community, usm, port=port, timeout=timeout, retries=retries)

@@ -7,6 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netmote.cli.options import ConfigOption, JsonOption
+from netmote.cli.snmp_options import (
+    V3_PANEL,
+    AuthPasswordFileOption,
+    AuthProtocolOption,
+    PrivPasswordFileOption,
+    PrivProtocolOption,
+    RetriesOption,
+    TimeoutOption,
+    UserOption,
+    Version,
+    VersionOption,
+    usm_settings,
+)
 
 if TYPE_CHECKING:
     from netmote.cli.poll_output import PollOutput
@@ -17,14 +30,6 @@ if TYPE_CHECKING:
     from netmote.snmp.session import SnmpSession
 
 
-class Version(StrEnum):
-    """SNMP versions netmote speaks."""
-
-    V1 = "1"
-    V2C = "2c"
-    V3 = "3"
-
-
 class BackendName(StrEnum):
     """Back ends, as the configuration names them."""
 
@@ -33,31 +38,6 @@ class BackendName(StrEnum):
     PYSNMP = "pysnmp"
 
 
-class AuthProtocol(StrEnum):
-    """Authentication protocols of USM, as the configuration names them."""
-
-    NONE = "none"
-    MD5 = "md5"
-    SHA = "sha"
-    SHA224 = "sha224"
-    SHA256 = "sha256"
-    SHA384 = "sha384"
-    SHA512 = "sha512"
-
-
-class PrivProtocol(StrEnum):
-    """Privacy protocols of USM, as the configuration names them."""
-
-    NONE = "none"
-    DES = "des"
-    AES128 = "aes128"
-    AES192 = "aes192"
-    AES256 = "aes256"
-    AES192C = "aes192c"
-    AES256C = "aes256c"
-
-
-_V3 = "SNMPv3"
 _MOST_GAUGES = 10_000
 _DETAILS_REQUESTS = 1000  # somebody looks, and waits
 
@@ -67,7 +47,7 @@ def poll(
         str, typer.Argument(help="Address, address:port or [IPv6]:port; with --config, a target's name.", show_default=False)
     ],
     config: ConfigOption = None,
-    version: Annotated[Version, typer.Option(help="SNMP version. A --user implies 3.")] = Version.V2C,
+    version: VersionOption = Version.V2C,
     community: Annotated[
         str,
         typer.Option(
@@ -75,28 +55,18 @@ def poll(
             "Other users of this machine can read the command line: prefer a reference to a secret community."
         ),
     ] = "public",
-    user: Annotated[str | None, typer.Option(help="securityName.", rich_help_panel=_V3, show_default=False)] = None,
-    auth_protocol: Annotated[
-        AuthProtocol | None,
-        typer.Option(help="Unset: sha256 with a password file, else none.", rich_help_panel=_V3, show_default=False),
-    ] = None,
-    auth_password_file: Annotated[
-        Path | None, typer.Option(help="File holding the authentication password.", rich_help_panel=_V3, show_default=False)
-    ] = None,
-    priv_protocol: Annotated[
-        PrivProtocol | None,
-        typer.Option(help="Unset: aes128 with a password file, else none.", rich_help_panel=_V3, show_default=False),
-    ] = None,
-    priv_password_file: Annotated[
-        Path | None, typer.Option(help="File holding the privacy password.", rich_help_panel=_V3, show_default=False)
-    ] = None,
-    context: Annotated[str, typer.Option(help="contextName.", rich_help_panel=_V3)] = "",
+    user: UserOption = None,
+    auth_protocol: AuthProtocolOption = None,
+    auth_password_file: AuthPasswordFileOption = None,
+    priv_protocol: PrivProtocolOption = None,
+    priv_password_file: PrivPasswordFileOption = None,
+    context: Annotated[str, typer.Option(help="contextName.", rich_help_panel=V3_PANEL)] = "",
     backend: Annotated[
         BackendName | None,
         typer.Option(help="What speaks SNMP. Unset: as configured, else auto.", show_default=False),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, max=30.0, help="Seconds one request waits for its answer.")] = 2.0,
-    retries: Annotated[int, typer.Option(min=0, max=5, help="How often a request is sent again.")] = 1,
+    timeout: TimeoutOption = 2.0,
+    retries: RetriesOption = 1,
     count: Annotated[int, typer.Option(min=1, help="How many polls. From the second on, what changed since the one before.")] = 1,
     interval: Annotated[float, typer.Option(min=0.5, help="Seconds between polls.")] = 10.0,
     details: Annotated[bool, typer.Option(help="Read what lies beyond the ports too: CPU, memory, sensors, neighbours.")] = True,
@@ -129,14 +99,10 @@ def poll(
         if config is not None:
             device, credentials = _configured(config, target)
         else:
-            usm = {
-                "security_name": user,
-                "auth_protocol": auth_protocol or (AuthProtocol.SHA256 if auth_password_file else AuthProtocol.NONE),
-                "auth_password": _reference(auth_password_file),
-                "priv_protocol": priv_protocol or (PrivProtocol.AES128 if priv_password_file else PrivProtocol.NONE),
-                "priv_password": _reference(priv_password_file),
-                "context_name": context,
-            }
+            usm = None
+            if user is not None:
+                usm = usm_settings(user, auth_protocol, auth_password_file, priv_protocol, priv_password_file)
+                usm["context_name"] = context
             device, credentials = _given(target, version, community, usm, timeout, retries)
         profiles = _profiles(config, profile) if details or profile else None
         if backend is not None:
@@ -243,28 +209,23 @@ def _configured(path: Path, name: str) -> "tuple[TargetConfig, Credentials]":
 
 
 def _given(
-    target: str, version: Version, community: str, usm: dict[str, str | None], timeout: float, retries: int
+    target: str, version: Version, community: str, usm: dict[str, str] | None, timeout: float, retries: int
 ) -> "tuple[TargetConfig, Credentials]":
     """A target of the command line. Raises pydantic's ValidationError and SecretMissing."""
     from netmote.snmp.config import TargetConfig, UsmConfig
     from netmote.snmp.credentials import Community, reveal_community, reveal_credentials
 
     address, port = split_address(target)
-    is_v3 = version is Version.V3 or usm["security_name"] is not None
     device = TargetConfig(
         name=address.replace(":", "-").replace("/", "-") or "-",
         address=address,
         port=port,
-        version="3" if is_v3 else "1" if version is Version.V1 else "2c",
-        user=UsmConfig.model_validate(usm) if is_v3 else None,
+        version="3" if usm is not None else "1" if version is Version.V1 else "2c",
+        user=UsmConfig.model_validate(usm) if usm is not None else None,
         timeout=timeout,
         retries=retries,
     )
-    return device, reveal_credentials(device) if is_v3 else Community(reveal_community(community))
-
-
-def _reference(path: Path | None) -> str | None:
-    return None if path is None else f"file:{path}"
+    return device, reveal_credentials(device) if usm is not None else Community(reveal_community(community))
 
 
 def split_address(text: str) -> tuple[str, int]:
