@@ -125,6 +125,14 @@ def test_a_target_of_the_configuration(agent: AgentProcess, tmp_path: Path) -> N
     assert "lab" in unknown.stderr
 
 
+def test_an_address_is_one_on_an_installed_sensor_too(agent: AgentProcess, tmp_path: Path) -> None:
+    """There $NETMOTE_CONFIG names the service's document, for other commands: it does not make the address a name."""
+    document = tmp_path / "netmote.yaml"
+    document.write_text("{}\n")
+    found = lines(run(f"127.0.0.1:{agent.port}", "--json", "--no-details", env={"NETMOTE_CONFIG": str(document)}))
+    assert found[0]["type"] == "device"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

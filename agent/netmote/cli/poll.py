@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netmote.cli.options import ConfigOption, JsonOption
+from netmote.cli.options import JsonOption
 from netmote.cli.snmp_options import (
     V3_PANEL,
     AuthPasswordFileOption,
@@ -46,7 +46,11 @@ def poll(
     target: Annotated[
         str, typer.Argument(help="Address, address:port or [IPv6]:port; with --config, a target's name.", show_default=False)
     ],
-    config: ConfigOption = None,
+    config: Annotated[
+        Path | None,
+        # Not $NETMOTE_CONFIG, which an installed sensor always has: it would turn every address into an unknown name.
+        typer.Option("--config", "-c", help="Configuration file in which the target is a name.", show_default=False),
+    ] = None,
     version: VersionOption = Version.V2C,
     community: Annotated[
         str,
