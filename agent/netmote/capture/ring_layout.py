@@ -13,7 +13,6 @@ SOL_PACKET = 263
 STATISTICS, VERSION = 6, 10
 MOST_PACKETS = 65_536  # handed on at once
 ENOUGH_PACKETS = 32_768  # more at once are metered no faster
-"""struct virtio_net_hdr (linux/virtio_net.h), right before the frame."""
 
 _RX_RING, _RESERVE, _VNET_HDR = 5, 12, 15
 
