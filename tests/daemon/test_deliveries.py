@@ -73,6 +73,8 @@ async def test_a_bug_of_a_sink_does_not_keep_the_daemon_from_stopping(legs: Legs
         async def deliver(self, batch: object) -> None:
             raise ZeroDivisionError
 
+        async def beat(self, heartbeat: object) -> None: ...
+
         async def close(self) -> None: ...
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:

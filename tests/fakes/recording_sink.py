@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from netmote.alerts.alert import Committed
+from netmote.telemetry.heartbeat import Heartbeat
 
 
 class RecordingSink:
@@ -14,6 +15,7 @@ class RecordingSink:
         self.name = name
         self.accepted: list[Committed] = []
         self.offered: list[list[int]] = []
+        self.beats: list[Heartbeat] = []
         self.opened = 0
         self.closed = 0
         self.refusal: type[Exception] | None = None
@@ -31,6 +33,9 @@ class RecordingSink:
         if self.refusal is not None and any(row.seq in self._poison for row in batch):
             raise self.refusal("poison in the batch")
         self.accepted.extend(batch)
+
+    async def beat(self, heartbeat: Heartbeat) -> None:
+        self.beats.append(heartbeat)
 
     async def close(self) -> None:
         self.closed += 1

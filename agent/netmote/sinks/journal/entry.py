@@ -4,12 +4,16 @@ from typing import Any
 
 from netmote.alerts.alert import AlertState, Committed
 from netmote.sinks.alert_document import alert_document, encode, rfc3339
+from netmote.sinks.heartbeat_document import heartbeat_document
+from netmote.telemetry.heartbeat import Heartbeat
 
 # Catalogue ids, one per kind of message (sd_id128, made once at random): `journalctl MESSAGE_ID=...` finds them all.
 MESSAGE_IDS = {
     AlertState.FIRING: "7c2fb0a94d6b4f1c9e35a1d86f04b7e2",
     AlertState.RESOLVED: "b1e84d27c03f4a6e8d59f6720a9c13d5",
 }
+
+HEARTBEAT_MESSAGE_ID = "5d0a7e3b91c84f27a6f2d8b34e10c97b"
 
 
 def one_line(text: str) -> str:
@@ -56,4 +60,19 @@ def journal_fields(committed: Committed) -> list[tuple[str, Any]]:
         ("NETMOTE_LEDGER_EPOCH", committed.ledger_epoch),
         ("NETMOTE_SEQ", committed.seq),
         ("NETMOTE_ALERT", json_line(committed)),
+    ]
+
+
+def heartbeat_fields(beat: Heartbeat) -> list[tuple[str, Any]]:
+    """Fields of one entry; priority debug, because nothing has happened."""
+    return [
+        ("MESSAGE", f"heartbeat {beat.number}: level {beat.level.value}, last alert number {beat.last_seq}"),
+        ("MESSAGE_ID", HEARTBEAT_MESSAGE_ID),
+        ("PRIORITY", 7),
+        ("SYSLOG_IDENTIFIER", "netmote"),
+        ("NETMOTE_LEVEL", beat.level.value),
+        ("NETMOTE_SENSOR", beat.sensor),
+        ("NETMOTE_LEDGER_EPOCH", beat.ledger_epoch),
+        ("NETMOTE_SEQ", beat.last_seq),
+        ("NETMOTE_HEARTBEAT", encode(heartbeat_document(beat)).decode()),
     ]

@@ -10,13 +10,15 @@ import select
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from logging_journald import JournaldTransport
 
 from netmote.alerts.alert import Committed
 from netmote.errors import Retryable
 from netmote.sinks.journal.config import JournalConfig
-from netmote.sinks.journal.entry import journal_fields, json_line, text_line
+from netmote.sinks.journal.entry import heartbeat_fields, journal_fields, json_line, text_line
+from netmote.telemetry.heartbeat import Heartbeat
 from netmote.telemetry.journal_stream import leads_to_journal
 
 _STANDARD_OUTPUT, _STANDARD_ERROR = 1, 2
@@ -58,9 +60,22 @@ class JournalSink:
             async with asyncio.timeout(self._config.timeout):
                 for committed in batch:
                     if self._is_native:
-                        await self._send(committed)
+                        await self._send(journal_fields(committed))
                     else:
                         await self._write_line(committed)
+        except TimeoutError as error:
+            raise Retryable(f"{self._where} has accepted nothing for {self._config.timeout:g} s") from error
+        except OSError as error:
+            raise Retryable(f"{self._where}: {error.strerror or error}") from error
+
+    async def beat(self, heartbeat: Heartbeat) -> None:
+        """An entry of priority debug in the journal; nothing on standard output, where a person reads or a program expects alerts."""
+        if not self._is_native:
+            return
+        await self.open()
+        try:
+            async with asyncio.timeout(self._config.timeout):
+                await self._send(heartbeat_fields(heartbeat))
         except TimeoutError as error:
             raise Retryable(f"{self._where} has accepted nothing for {self._config.timeout:g} s") from error
         except OSError as error:
@@ -75,8 +90,7 @@ class JournalSink:
     def _where(self) -> str:
         return f"journal {self._socket_path}" if self._is_native else "standard output"
 
-    async def _send(self, committed: Committed) -> None:
-        fields = journal_fields(committed)
+    async def _send(self, fields: list[tuple[str, Any]]) -> None:
         while True:
             assert self._transport is not None
             try:

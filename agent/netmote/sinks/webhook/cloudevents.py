@@ -17,6 +17,8 @@ from urllib.parse import quote
 
 from netmote.alerts.alert import AlertState, Committed
 from netmote.sinks.alert_document import alert_document, encode, rfc3339
+from netmote.sinks.heartbeat_document import heartbeat_document
+from netmote.telemetry.heartbeat import Heartbeat
 
 # CloudEvents JSON Event Format 1.0 section 4.1.
 BATCH_MEDIA_TYPE = "application/cloudevents-batch+json"
@@ -30,7 +32,7 @@ def cloud_event(committed: Committed) -> dict[str, Any]:
     return {
         "specversion": "1.0",
         "id": alert.event_id,
-        "source": f"netmote://{quote(committed.sensor, safe='')}/{quote(committed.ledger_epoch, safe='')}",
+        "source": _source(committed.sensor, committed.ledger_epoch),
         "type": f"io.netmote.alert.{alert.state.value}.v1",
         "subject": f"{document['entity']['kind']}:{document['entity']['name']}",
         "time": rfc3339(alert.resolved_at_ns if is_resolved and alert.resolved_at_ns is not None else alert.last_seen_ns),
@@ -41,6 +43,25 @@ def cloud_event(committed: Committed) -> dict[str, Any]:
         "severity": alert.severity.word,
         "data": document,
     }
+
+
+def heartbeat_event(beat: Heartbeat) -> dict[str, Any]:
+    """A sign of life. Its id is new with each start and beat, so that no receiver takes one for the repetition of another."""
+    return {
+        "specversion": "1.0",
+        "id": f"heartbeat/{beat.started_at_ns}/{beat.number}",
+        "source": _source(beat.sensor, beat.ledger_epoch),
+        "type": "io.netmote.heartbeat.v1",
+        "time": rfc3339(beat.at_ns),
+        "datacontenttype": "application/json",
+        "sensor": beat.sensor,
+        "ledgerepoch": beat.ledger_epoch,
+        "data": heartbeat_document(beat),
+    }
+
+
+def _source(sensor: str, ledger_epoch: str) -> str:
+    return f"netmote://{quote(sensor, safe='')}/{quote(ledger_epoch, safe='')}"
 
 
 def encode_event(committed: Committed) -> bytes:

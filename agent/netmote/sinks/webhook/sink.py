@@ -11,9 +11,11 @@ from netmote.alerts.alert import Committed
 from netmote.clock import Clock, SystemClock
 from netmote.config.section import SecretReference
 from netmote.errors import Retryable
+from netmote.sinks.alert_document import encode
 from netmote.sinks.webhook.answer import judge
-from netmote.sinks.webhook.cloudevents import BATCH_MEDIA_TYPE, encode_event, join_batch
+from netmote.sinks.webhook.cloudevents import BATCH_MEDIA_TYPE, encode_event, heartbeat_event, join_batch
 from netmote.sinks.webhook.config import WebhookConfig
+from netmote.telemetry.heartbeat import Heartbeat
 
 _COMPRESS_ABOVE_BYTES = 1_000
 _MAX_ANSWER_BYTES = 64 * 1024
@@ -43,8 +45,16 @@ class WebhookSink:
             return
         await self.open()
         body, encoding = await self._encode(batch)
+        await self._offer(body, encoding, [committed.alert.event_id for committed in batch])
+
+    async def beat(self, heartbeat: Heartbeat) -> None:
+        await self.open()
+        event = heartbeat_event(heartbeat)
+        await self._offer(join_batch([encode(event)]), {}, [event["id"]])
+
+    async def _offer(self, body: bytes, encoding: dict[str, str], ids: list[str]) -> None:
         status, headers, answer = await self._post(body, encoding)
-        error = judge(status, headers, answer, ids=[committed.alert.event_id for committed in batch], now_ns=self._clock.now_ns())
+        error = judge(status, headers, answer, ids=ids, now_ns=self._clock.now_ns())
         if status in (401, 403):
             await self.close()  # the next try reads the token and the certificates anew
         if error is not None:
