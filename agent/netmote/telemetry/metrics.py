@@ -166,6 +166,12 @@ class Metrics:
         self.delivery_duration_seconds = self._histogram(
             "delivery_duration_seconds", "One attempt, whatever its outcome.", "sink", buckets=_SLOW
         )
+        self.heartbeats_total = self._counter(
+            "heartbeats_total",
+            "Signs of life, by what became of them: sent, failed, superseded by the next before they could leave.",
+            "sink",
+            "outcome",
+        )
 
         self.exported_flows_total = self._counter("exported_flows_total", "Flow records that left as IPFIX or EVE.", "exporter")
         self.exported_bytes_total = self._counter(
