@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import yaml
+from bundle_workshop import change_manifest, make_bundle
 from typer.testing import CliRunner
 
 from netmote.cli.main import app
@@ -23,7 +24,7 @@ def test_list_names_active_and_refused(tmp_path: Path) -> None:
     model[len(model) // 2] ^= 1
     (broken / "model.onnx").write_bytes(model)
     config = tmp_path / "c.yaml"
-    config.write_text(f"models: {{bundles: [{tmp_path / 'models'}, builtin]}}\n")
+    config.write_text(f"models: {{allow_unsigned: true, bundles: [{tmp_path / 'models'}, builtin]}}\n")
     result = runner.invoke(app, ["models", "list", "--config", str(config), "--json"])
     assert result.exit_code == 0, result.output
     records = [json.loads(line) for line in result.output.splitlines()]
@@ -72,7 +73,18 @@ def test_show_is_readable_on_a_narrow_terminal() -> None:
 def test_the_record_for_programs_is_whole() -> None:
     """JSON carries the status and the manifest as it stands in the bundle."""
     record = json.loads(_show("traffic-autoencoder", "--json"))
-    assert set(record) == {"name", "version", "state", "reason", "runtime", "path", "size_bytes", "load_ms", "manifest"}
+    assert set(record) == {
+        "name",
+        "version",
+        "state",
+        "reason",
+        "runtime",
+        "path",
+        "size_bytes",
+        "load_ms",
+        "signed_by",
+        "manifest",
+    }
     assert record["manifest"] == yaml.safe_load((Path(record["path"]) / "manifest.yaml").read_text()) | {"parent": None}
 
 
@@ -88,7 +100,7 @@ def test_a_refused_bundle_says_why_and_no_more(tmp_path: Path) -> None:
     (bundle / "manifest.yaml").write_text("name: [not a name]\n")
     (bundle / "MODEL_CARD.md").write_text("Trust me.\n")
     config = tmp_path / "c.yaml"
-    config.write_text(f"models: {{bundles: [{tmp_path}]}}\n")
+    config.write_text(f"models: {{allow_unsigned: true, bundles: [{tmp_path}]}}\n")
     for option in ([], ["--card"]):
         said = _show("traffic-autoencoder/9.0.0", "--config", str(config), *option)
         assert "refused" in said
@@ -101,3 +113,41 @@ def test_a_name_that_is_none_is_refused() -> None:
     result = runner.invoke(app, ["models", "show", "nothing"])
     assert result.exit_code == 1
     assert "no bundle 'nothing'" in result.output
+
+
+def test_a_bundle_is_signed_and_verified(tmp_path: Path) -> None:
+    """keygen, sign, verify: what was signed verifies with the public key; changed afterwards, or asked with another key, it does not."""
+    bundle = make_bundle(tmp_path / "models")
+    key, other = tmp_path / "release.key", tmp_path / "other.key"
+    for path in (key, other):
+        assert runner.invoke(app, ["models", "keygen", str(path)]).exit_code == 0
+    verify = ["models", "verify", str(bundle), "--key", f"{key}.pub"]
+    assert "unsigned" in runner.invoke(app, verify).output
+    signed = runner.invoke(app, ["models", "sign", str(bundle), "--key", str(key)])
+    assert signed.exit_code == 0, signed.output
+    sound = runner.invoke(app, verify)
+    assert (sound.exit_code, "sound, signed by key" in sound.output) == (0, True)
+    stranger = runner.invoke(app, ["models", "verify", str(bundle), "--key", f"{other}.pub"])
+    assert (stranger.exit_code, "untrusted-key" in stranger.output) == (1, True)
+    change_manifest(bundle, ("description",), "changed")
+    assert runner.invoke(app, verify).exit_code == 1
+
+
+def test_a_damaged_bundle_is_not_signed(tmp_path: Path) -> None:
+    """Signing checks as the daemon would: nobody vouches for a bundle that would be refused."""
+    bundle = make_bundle(tmp_path / "models")
+    (bundle / "model.onnx").write_bytes(b"x")
+    key = tmp_path / "release.key"
+    runner.invoke(app, ["models", "keygen", str(key)])
+    result = runner.invoke(app, ["models", "sign", str(bundle), "--key", str(key)])
+    assert (result.exit_code, "not signed: checksum" in result.output) == (1, True)
+    assert not (bundle / "manifest.sig").exists()
+
+
+def test_a_key_is_not_overwritten(tmp_path: Path) -> None:
+    """A second keygen to the same place says so and changes nothing."""
+    key = tmp_path / "release.key"
+    runner.invoke(app, ["models", "keygen", str(key)])
+    before = key.read_bytes()
+    result = runner.invoke(app, ["models", "keygen", str(key)])
+    assert (result.exit_code, "exists" in result.output, key.read_bytes() == before) == (1, True, True)

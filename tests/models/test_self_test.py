@@ -54,8 +54,8 @@ def test_a_good_runtime_passes(bundle: Bundle) -> None:
     ("reason", "change"),
     [
         (Refusal.RUNTIME, _raise),
-        (Refusal.SIGNATURE, lambda x, s, p: (s[:, None], p)),
-        (Refusal.SIGNATURE, lambda x, s, p: (s, p[:, :3])),
+        (Refusal.INTERFACE, lambda x, s, p: (s[:, None], p)),
+        (Refusal.INTERFACE, lambda x, s, p: (s, p[:, :3])),
         (Refusal.NOT_FINITE, lambda x, s, p: (np.where(np.abs(x[:, 0]) > 1e20, np.nan, s), p)),
         (Refusal.NOT_FINITE, lambda x, s, p: (s, p * np.float32(np.inf) if len(x) == 6 else p)),
         (Refusal.GOLDEN, lambda x, s, p: (s * np.float32(1.1), p)),

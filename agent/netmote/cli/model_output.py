@@ -48,6 +48,8 @@ def print_bundle(console: Console, bundle: BundleStatus) -> None:
     if bundle.runtime:
         facts.append(("runtime", f"{bundle.runtime}; verified, loaded and self-tested in {bundle.load_ms:.1f} ms"))
     facts.append(("path", bundle.path))
+    if bundle.signed_by:
+        facts.append(("signed by", f"key {bundle.signed_by}"))
     manifest = bundle.manifest
     if manifest is None:
         console.print(_pairs(facts))

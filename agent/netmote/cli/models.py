@@ -1,4 +1,4 @@
-"""`netmote models`: the bundles, which of them is active, and why one was refused."""
+"""`netmote models`: the bundles, which of them is active, why one was refused, and who vouches for them."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="
 
 @app.callback()
 def _root() -> None:
-    """Show model bundles: which is active, and why one was refused."""
+    """Show, sign and verify model bundles: which is active, and why one was refused."""
 
 
 @app.command("list")
@@ -74,6 +74,78 @@ def show_bundle(
             print_bundle(console, bundle)
 
 
+@app.command("keygen")
+def generate_signing_key(
+    path: Annotated[Path, typer.Argument(help="Where the private key goes; the public one goes beside it, with .pub behind.")],
+) -> None:
+    """Make a key that signs bundles. The private half stays with you; sensors are told the public one (`models.trusted_keys`).
+
+    Example: netmote models keygen release.key
+    """
+    from netmote.models.signature import generate_key, public_path
+
+    try:
+        name = generate_key(path)
+    except OSError as error:
+        typer.echo(f"{error.filename}: {error.strerror}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"key {name}: {path} is private, {public_path(path)} is for sensors")
+
+
+@app.command("sign")
+def sign_bundle(
+    bundle: Annotated[Path, typer.Argument(help="Directory of the bundle: <name>/<version>.")],
+    key: Annotated[Path, typer.Option("--key", help="Private key of Ed25519 in PEM, as keygen makes it.")],
+) -> None:
+    """Check a bundle as the daemon would, and vouch for it.
+
+    Example: netmote models sign models/traffic-autoencoder/1.1.0 --key release.key
+    """
+    from netmote.models.bundle import read_bundle
+    from netmote.models.manifest import MANIFEST_FILE
+    from netmote.models.refusal import BundleRefused
+    from netmote.models.signature import SIGNATURE_FILE, KeyUnusable, key_id, read_private_key, sign_manifest
+    from netmote.windows.schemas import ALL
+
+    try:
+        private = read_private_key(key)
+        read_bundle(bundle, schemas=ALL)
+        document = sign_manifest((bundle / MANIFEST_FILE).read_bytes(), private)
+        (bundle / SIGNATURE_FILE).write_bytes(document)
+    except (BundleRefused, KeyUnusable, OSError) as error:
+        typer.echo(f"{bundle}: not signed: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{bundle}: signed by key {key_id(private.public_key())}")
+
+
+@app.command("verify")
+def verify_bundle(
+    bundle: Annotated[Path, typer.Argument(help="Directory of the bundle: <name>/<version>.")],
+    key: Annotated[
+        list[Path] | None,
+        typer.Option("--key", help="Public key, or a directory of *.pub; may be repeated. Unset: models.trusted_keys."),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Check that a trusted key vouches for a bundle and that nothing in it has changed since. Exit status 1 when not.
+
+    Example: netmote models verify models/traffic-autoencoder/1.1.0 --key release.key.pub
+    """
+    from netmote.cli.state import config_of
+    from netmote.models.bundle import read_bundle
+    from netmote.models.refusal import BundleRefused
+    from netmote.models.signature import KeyUnusable, read_trusted_keys
+    from netmote.windows.schemas import ALL
+
+    places = key or config_of(config).models.trusted_keys
+    try:
+        found = read_bundle(bundle, schemas=ALL, trusted=read_trusted_keys(places))
+    except (BundleRefused, KeyUnusable) as error:
+        typer.echo(f"{bundle}: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{bundle}: sound, signed by key {found.signed_by}, content {found.content_hash}")
+
+
 def _load(config: Any) -> tuple[Any, ...]:
     from netmote.cli.state import config_of
     from netmote.models.registry import load_detectors
@@ -92,4 +164,5 @@ def _record(bundle: Any) -> dict[str, Any]:
         "path": bundle.path,
         "size_bytes": bundle.size,
         "load_ms": round(bundle.load_ms, 1),
+        "signed_by": bundle.signed_by,
     }

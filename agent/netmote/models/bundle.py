@@ -1,6 +1,6 @@
 """A model bundle read from its directory: every byte that will be used is bounded, regular, and verified first.
 
-    <name>/<version>/ model.onnx  golden.npz  MODEL_CARD.md  manifest.yaml
+    <name>/<version>/ model.onnx  golden.npz  MODEL_CARD.md  manifest.yaml  manifest.sig
 
 Reads each file once and keeps the bytes: what was verified is what is used. Knows no runtime.
 """
@@ -28,10 +28,12 @@ from netmote.models.manifest import (
 )
 from netmote.models.onnx_graph import Graph, read_graph
 from netmote.models.refusal import BundleRefused, Refusal
+from netmote.models.signature import SIGNATURE_FILE, TrustedKeys, verify_manifest
 from netmote.windows.schema import FeatureSchema
 
 # Bytes. A detector for an edge sensor is kilobytes; megabytes are a mistake or an attack.
 MOST_BYTES = {MODEL_FILE: 2**20, GOLDEN_FILE: 2**18, CARD_FILE: 2**16, MANIFEST_FILE: 2**16}
+_MOST_SIGNATURE_BYTES = 256
 INPUT, SCORE, CONTRIBUTION = "features", "score", "contribution"
 
 
@@ -54,16 +56,29 @@ class Bundle:
     graph: Graph
     golden: Golden
     size: int  # bytes of all files
+    signed_by: (
+        str | None
+    )  # id of the trusted key that vouches for it; None: nobody was asked, or it is unsigned and that is allowed
 
     @property
     def content_hash(self) -> str:
         return content_hash(self.manifest)
 
 
-def read_bundle(directory: Path, *, schemas: Iterable[FeatureSchema]) -> Bundle:
-    """Read and verify. Raises BundleRefused with the first reason found; never runs anything of the bundle."""
+def read_bundle(
+    directory: Path, *, schemas: Iterable[FeatureSchema], trusted: TrustedKeys | None = None, allow_unsigned: bool = False
+) -> Bundle:
+    """Read and verify. Raises BundleRefused with the first reason found; never runs anything of the bundle.
+
+    `trusted`: whose signature counts; None asks for none (a bundle that is part of the package). `allow_unsigned` lets a bundle
+    without a signature pass; one whose signature is wrong, or of a stranger, never does.
+    """
     _require_files(directory)
     documents = {name: _read(directory / name, most) for name, most in MOST_BYTES.items()}
+    signed_by = None
+    if trusted is not None:
+        # First of all: nothing of a stranger's bundle is parsed.
+        signed_by = _signer(directory, documents[MANIFEST_FILE], trusted, allow_unsigned=allow_unsigned)
     manifest = read_manifest(documents[MANIFEST_FILE])
     for name in (MODEL_FILE, GOLDEN_FILE, CARD_FILE):
         entry = manifest.files.get(name)
@@ -78,7 +93,7 @@ def read_bundle(directory: Path, *, schemas: Iterable[FeatureSchema]) -> Bundle:
     if graph.metadata.get("schema_hash") != schema.hash:
         raise BundleRefused(Refusal.SCHEMA, "the model itself names another feature schema than the manifest")
     if graph.inputs != (INPUT,) or graph.outputs != (SCORE, CONTRIBUTION):
-        raise BundleRefused(Refusal.SIGNATURE, f"inputs {graph.inputs} and outputs {graph.outputs}")
+        raise BundleRefused(Refusal.INTERFACE, f"inputs {graph.inputs} and outputs {graph.outputs}")
     return Bundle(
         manifest=manifest,
         schema=schema,
@@ -86,7 +101,17 @@ def read_bundle(directory: Path, *, schemas: Iterable[FeatureSchema]) -> Bundle:
         graph=graph,
         golden=_golden(documents[GOLDEN_FILE], len(schema)),
         size=sum(map(len, documents.values())),
+        signed_by=signed_by,
     )
+
+
+def _signer(directory: Path, manifest: bytes, trusted: TrustedKeys, *, allow_unsigned: bool) -> str | None:
+    path = directory / SIGNATURE_FILE
+    if not os.path.lexists(path):
+        if allow_unsigned:
+            return None
+        raise BundleRefused(Refusal.UNSIGNED, f"{path} is not there: `netmote models sign`, or models.allow_unsigned: true")
+    return verify_manifest(manifest, _read(path, _MOST_SIGNATURE_BYTES), trusted)
 
 
 def _require_files(directory: Path) -> None:
@@ -94,7 +119,7 @@ def _require_files(directory: Path) -> None:
         names = {path.name for path in directory.iterdir()}
     except OSError as error:
         raise BundleRefused(Refusal.MISSING_FILE, f"{directory}: {error.strerror}") from error
-    foreign, missing = sorted(names - set(MOST_BYTES)), sorted(set(MOST_BYTES) - names)
+    foreign, missing = sorted(names - {*MOST_BYTES, SIGNATURE_FILE}), sorted(set(MOST_BYTES) - names)
     if foreign:
         raise BundleRefused(Refusal.UNEXPECTED_FILE, f"{foreign[0]!r} is none of the files of a bundle")
     if missing:

@@ -13,6 +13,9 @@ class Refusal(StrEnum):
     NOT_A_FILE = "not-a-file"  # a link, a device, a directory where a regular file belongs
     OVERSIZED = "oversized"
     CHECKSUM = "checksum"
+    UNSIGNED = "unsigned"
+    BAD_SIGNATURE = "bad-signature"  # it does not fit the manifest, or is none
+    UNTRUSTED_KEY = "untrusted-key"
     MANIFEST = "manifest"
     SCHEMA = "schema"  # made for features that this version does not compute
     NOT_ONNX = "not-onnx"
@@ -20,7 +23,7 @@ class Refusal(StrEnum):
     OPSET = "opset"
     OPERATOR = "operator"
     EXTERNAL_DATA = "external-data"
-    SIGNATURE = "signature"  # inputs or outputs are not those of a detector
+    INTERFACE = "inputs-outputs"  # not those of a detector
     RUNTIME = "runtime"  # the runtime cannot load or run it
     NOT_FINITE = "not-finite"  # answers NaN or infinity
     GOLDEN = "golden-vectors"  # answers differ from those at its making

@@ -19,6 +19,7 @@ from netmote.models.manifest import MANIFEST_FILE, Manifest
 from netmote.models.numpy_detector import NumpyRuntime
 from netmote.models.refusal import BundleRefused, Refusal
 from netmote.models.self_test import self_test
+from netmote.models.signature import KeyUnusable, TrustedKeys, read_trusted_keys
 from netmote.scoring.detector import Detector
 from netmote.windows.schema import FeatureSchema
 
@@ -36,6 +37,7 @@ class BundleStatus:
     size: int  # bytes, 0 unless read
     load_ms: float
     runtime: str  # "onnxruntime", "numpy", or "" unless active
+    signed_by: str = ""  # key id; "" for the shipped ones, the unsigned and the refused
     manifest: Manifest | None = None
 
     @property
@@ -66,6 +68,7 @@ def load_detectors(
     clock = clock or SystemClock()
     runtime = runtime or config.runtime
     known = tuple(schemas)
+    trusted = _Trust(config)
     detectors: dict[str, Detector] = {}
     statuses: list[BundleStatus] = []
     for written in config.bundles:
@@ -76,7 +79,12 @@ def load_detectors(
         for place in places:
             began = clock.monotonic()
             try:
-                bundle = read_bundle(place, schemas=known)
+                bundle = read_bundle(
+                    place,
+                    schemas=known,
+                    trusted=None if written == "builtin" else trusted.keys(),
+                    allow_unsigned=config.allow_unsigned,
+                )
                 _require_place(bundle, place)
                 name = bundle.manifest.name
                 if name in detectors:
@@ -90,6 +98,23 @@ def load_detectors(
             detectors[name] = GraphDetector(name, bundle.schema, engine, clock=clock)
             statuses.append(_status(bundle, place, "active", clock.monotonic() - began, engine.kind))
     return Loaded(tuple(detectors[name] for name in sorted(detectors)), tuple(statuses))
+
+
+class _Trust:
+    """The configured keys, read once and only when a bundle asks for them."""
+
+    def __init__(self, config: ModelsConfig) -> None:
+        self._places = config.trusted_keys
+        self._keys: TrustedKeys | None = None
+
+    def keys(self) -> TrustedKeys:
+        """Raises BundleRefused (UNTRUSTED_KEY) when a key cannot be read: nobody is trusted by mistake."""
+        if self._keys is None:
+            try:
+                self._keys = read_trusted_keys(self._places)
+            except KeyUnusable as error:
+                raise BundleRefused(Refusal.UNTRUSTED_KEY, f"models.trusted_keys: {error}") from error
+        return self._keys
 
 
 def _places(root: Path) -> list[Path]:
@@ -133,7 +158,19 @@ def _runtime(bundle: Bundle, choice: RuntimeChoice) -> Runtime:
 
 def _status(bundle: Bundle, place: Path, state: Literal["active", "standby"], seconds: float, runtime: str) -> BundleStatus:
     manifest = bundle.manifest
-    return BundleStatus(manifest.name, manifest.version, state, "", "", str(place), bundle.size, seconds * 1e3, runtime, manifest)
+    return BundleStatus(
+        name=manifest.name,
+        version=manifest.version,
+        state=state,
+        reason="",
+        detail="",
+        path=str(place),
+        size=bundle.size,
+        load_ms=seconds * 1e3,
+        runtime=runtime,
+        signed_by=bundle.signed_by or "",
+        manifest=manifest,
+    )
 
 
 def _refused(place: Path, refusal: BundleRefused, seconds: float) -> BundleStatus:

@@ -17,7 +17,7 @@ EXTREMES = (0.0, 1e-30, -1e-30, 1.0, 1e9, 1e30, -1e30, float(np.finfo(np.float32
 
 
 def self_test(bundle: Bundle, runtime: Runtime, *, clock: Clock, latency_limit: float = 0.005) -> None:
-    """Raise BundleRefused (RUNTIME, SIGNATURE, NOT_FINITE, GOLDEN or SLOW). `latency_limit`: seconds for one vector, median."""
+    """Raise BundleRefused (RUNTIME, INTERFACE, NOT_FINITE, GOLDEN or SLOW). `latency_limit`: seconds for one vector, median."""
     golden = bundle.golden
     extremes = np.repeat(np.array(EXTREMES, np.float32)[:, None], len(bundle.schema), axis=1)
     try:
@@ -26,7 +26,7 @@ def self_test(bundle: Bundle, runtime: Runtime, *, clock: Clock, latency_limit: 
     except Exception as error:
         raise BundleRefused(Refusal.RUNTIME, f"{type(error).__name__}: {error}") from error
     if score.shape != golden.score.shape or contribution.shape != golden.contribution.shape:
-        raise BundleRefused(Refusal.SIGNATURE, f"answers shapes {score.shape} and {contribution.shape}")
+        raise BundleRefused(Refusal.INTERFACE, f"answers shapes {score.shape} and {contribution.shape}")
     if not all(np.isfinite(part).all() for part in (score, contribution, wild_score, wild_contribution)):
         raise BundleRefused(Refusal.NOT_FINITE, "answers NaN or infinity to golden or extreme vectors")
     if not np.allclose(score, golden.score, rtol=RELATIVE, atol=ABSOLUTE):
