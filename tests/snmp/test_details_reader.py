@@ -1,6 +1,7 @@
 """When details are read, what they may cost, and that a failure costs its own group alone."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -15,13 +16,16 @@ from netmote.records.batch import Batch
 from netmote.records.device import DeviceRecord
 from netmote.snmp import mib
 from netmote.snmp.backends import Backends
+from netmote.snmp.careful_session import read_device
 from netmote.snmp.config import TargetConfig
 from netmote.snmp.credentials import Community
 from netmote.snmp.details.details_reader import DetailsReader
 from netmote.snmp.oid import encode_oid, parse_oid
-from netmote.snmp.paced_session import SendWindow
+from netmote.snmp.paced_session import PacedSession, SendWindow
 from netmote.snmp.profiles.loader import ProfileSet
+from netmote.snmp.quirks import QuirkLearner
 from netmote.snmp.reading import DeviceReader
+from netmote.snmp.session import Reply, RequestTimedOut, Varbind
 from netmote.snmp.target import PollOutcome, Target
 
 STORAGE, LOAD, LLDP = "1.3.6.1.2.1.25.2.3.1", "1.3.6.1.2.1.25.3.3.1.2", "1.0.8802.1.1.2.1.4.1.1"
@@ -251,3 +255,82 @@ async def test_snmpd_gives_what_the_kernel_has(agent: AgentProcess) -> None:
     assert later["ssCpuRawIdle"] >= 0
     assert later["udpInDatagrams"] >= 0
     assert "udpInDatagrams" not in gauges
+
+
+async def test_what_the_ports_showed_is_known_to_the_details() -> None:
+    """A device of one varbind a request is asked so from the first request on."""
+    clock, made = ManualClock(), device()
+    made.fail = lambda: RequestTimedOut("no") if made.requests[-1][1] > 1 else None
+    details = reader(clock)
+    learner = QuirkLearner()
+    session = PacedSession(ScriptedSession(made), SendWindow(10), retries=0)
+    reading = await read_device(DeviceReader(clock=clock, max_repetitions=20), session, learner, is_doubtful=True)
+    assert learner.quirks.most_varbinds == 1
+    timeouts = session.timeouts
+    await details.advance(session, reading, quirks=learner.quirks)
+    assert session.timeouts == timeouts, "nothing was tried in vain"
+    assert not details.details.failed
+    assert details.take_gauges()["hrProcessorLoad"] == 30.0
+
+
+async def test_details_learn_for_themselves_and_leave_the_ports_alone() -> None:
+    """A table that bears only small requests is read in small ones; the ports go on as they were."""
+    clock, made = ManualClock(), device()
+    for row in range(3, 40):
+        store(made, row, f"/{row}", units=1, size=10, used=5)
+    session = PacedSession(ScriptedSession(made), SendWindow(10), retries=0)
+    learner = QuirkLearner()
+    reading = await read_device(DeviceReader(clock=clock, max_repetitions=20), session, learner)
+    made.fail = lambda: RequestTimedOut("no") if made.requests[-1][0] == "bulk" and made.requests[-1][1] > 20 else None
+    details = reader(clock)
+    await details.advance(session, reading, requests=300, quirks=learner.quirks)
+    assert not details.details.failed
+    assert details.take_gauges()["hrStorageSize//39"] == 10.0
+    assert learner.quirks.described == ()
+
+
+async def test_a_table_out_of_order_is_read_all_the_same() -> None:
+    """As a session gives it whose rows come 2, 1, 4, 3."""
+
+    class Shuffled(ScriptedSession):
+        async def bulk(self, non_repeaters: Sequence[bytes], columns: Sequence[bytes], max_repetitions: int) -> Reply:
+            del max_repetitions
+            varbinds: list[Varbind] = []
+            for column in columns:
+                prefix = next((p for p in (parse_oid(f"{LOAD}"),) if column.startswith(p)), None)
+                if prefix is None:
+                    return await super().bulk(non_repeaters, columns, 1)
+                after = {b"": 2, b"\2": 1, b"\1": 4, b"\4": 3}.get(column[len(prefix) :])
+                got = await super().get([prefix + bytes([after])] if after else [mib.SYS_UP_TIME])
+                varbinds += got.varbinds
+            return Reply(0, 0, varbinds, 0.001)
+
+    clock, made = ManualClock(), device()
+    for row in (3, 4):
+        made.put(parse_oid(f"{LOAD}.{row}"), mib.INTEGER, 60)
+    session = Shuffled(made)
+    reading = await DeviceReader(clock=clock, max_repetitions=20).read(session)
+    details = reader(clock)
+    await details.advance(session, reading)
+    assert details.take_gauges()["hrProcessorLoad/count"] == 4.0
+
+
+async def test_requests_of_details_are_counted_in_the_next_record() -> None:
+    """What was sent between two polls is told with the second; a session that was closed meanwhile takes nothing with it."""
+    clock, made, emitted = ManualClock(), device(), list[Batch]()
+    target = Target(
+        TargetConfig(name="d", address="192.0.2.1"),
+        interval=10.0,
+        backend=ScriptedBackend({"d": made}),
+        window=SendWindow(10),
+        clock=clock,
+        random=Random(1),
+        emit=emitted.append,
+        details=lambda: reader(clock),
+    )
+    await target.poll()
+    await target.read_details(10.0)
+    await target.poll()
+    records = [batch for batch in emitted if isinstance(batch, DeviceRecord)]
+    assert sum(record.requests for record in records) == len(made.requests)
+    assert records[1].requests > 10

@@ -40,12 +40,12 @@ from netmote.errors import NetmoteError
 from netmote.snmp import mib
 from netmote.snmp.config import TargetConfig
 from netmote.snmp.credentials import Community
+from netmote.snmp.device_line import Backend
 from netmote.snmp.native.native_session import NativeBackend
 from netmote.snmp.oid import decode_oid, encode_oid
 from netmote.snmp.paced_session import PacedSession, SendWindow
 from netmote.snmp.pysnmp_session import PysnmpBackend
 from netmote.snmp.session import AgentNotListening, Reply, RequestTimedOut, UndecodableAnswer, UnreadableAnswer
-from netmote.snmp.target import Backend
 from netmote.snmp.walk import Walk, walk_columns
 
 TIMEOUT, RETRIES = 0.15, 1

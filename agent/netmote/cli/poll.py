@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from netmote.snmp.config import TargetConfig
     from netmote.snmp.credentials import Credentials
     from netmote.snmp.profiles.loader import ProfileSet
+    from netmote.snmp.quirks import Quirks
     from netmote.snmp.reading import DeviceReading
     from netmote.snmp.session import SnmpSession
 
@@ -146,12 +147,16 @@ async def _poll(
     from netmote.snmp.paced_session import PacedSession, SendWindow
     from netmote.snmp.quirks import QuirkLearner
     from netmote.snmp.reading import DeviceReader
+    from netmote.snmp.round_trips import RoundTrips
     from netmote.snmp.walk import REQUESTS_IN_FLIGHT
 
     clock = SystemClock()
     backend = Backends(clock=clock, random=SystemRandom())
     try:
-        session = PacedSession(await backend.open(device, credentials), SendWindow(REQUESTS_IN_FLIGHT), retries=device.retries)
+        times = RoundTrips(device.timeout)
+        session = PacedSession(
+            await backend.open(device, credentials), SendWindow(REQUESTS_IN_FLIGHT), retries=device.retries, round_trips=times
+        )
         reader = DeviceReader(clock=clock, max_repetitions=device.max_repetitions)
         history, learner = DeviceHistory(device.name), QuirkLearner()
         began = clock.monotonic()
@@ -165,7 +170,8 @@ async def _poll(
                 learner.refreshes_every(history.refresh_period)
                 output.records(reading, batch, facts, via=session.backend, quirks=learner.quirks.described)
             if beyond is not None:
-                await beyond.show(session, reading)
+                await beyond.show(session, reading, learner.quirks)
+            times.poll_ended()
     finally:
         await backend.close()
 
@@ -180,10 +186,10 @@ class _Beyond:
         self._device, self._json_lines = device, json_lines
         self._reader = DetailsReader(device, interval=0.0, profiles=profiles, max_gauges=_MOST_GAUGES, clock=SystemClock())
 
-    async def show(self, session: "SnmpSession", reading: "DeviceReading") -> None:
+    async def show(self, session: "SnmpSession", reading: "DeviceReading", quirks: "Quirks") -> None:
         from netmote.cli.poll_details import print_details
 
-        changes = await self._reader.advance(session, reading, requests=_DETAILS_REQUESTS)
+        changes = await self._reader.advance(session, reading, requests=_DETAILS_REQUESTS, quirks=quirks)
         print_details(self._device, self._reader.details, changes, json_lines=self._json_lines)
 
 

@@ -150,7 +150,7 @@ def _devices(snapshot: "Snapshot") -> "RenderableType":
     from netmote.cli.format import age
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("device", "address", "state", "last answer", "poll", "ports up", "via", "reason"):
+    for heading in ("device", "address", "state", "last answer", "poll", "timeout", "ports up", "via", "reason"):
         table.add_column(heading)
     for device in snapshot.devices:
         answered = None if device.last_answer_ns is None else (snapshot.taken_at_ns - device.last_answer_ns) / 1e9
@@ -161,6 +161,7 @@ def _devices(snapshot: "Snapshot") -> "RenderableType":
             device.state,
             age(answered),
             "" if device.poll_seconds is None else f"{device.poll_seconds * 1000:.0f} ms",
+            "" if device.timeout_seconds is None else f"{device.timeout_seconds:.2g} s",
             f"{up}/{len(device.interfaces)}",
             device.backend,
             device.reason or device.fallback_reason or "; ".join(device.quirks),

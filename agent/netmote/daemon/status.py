@@ -178,6 +178,7 @@ class Survey:
                     backend=status.backend if status else "",
                     fallback_reason=status.fallback_reason if status else "",
                     quirks=status.quirks if status else (),
+                    timeout_seconds=status.timeout_seconds if status else None,
                 )
             )
         return tuple(devices)

@@ -7,6 +7,7 @@ nothing at all is never asked a second time.
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from netmote.snmp.get_next import SessionWithNext
 from netmote.snmp.mib import AUTHORIZATION_ERROR, NO_SUCH_NAME, SYS_UP_TIME, TOO_BIG
 from netmote.snmp.paced_session import PacedSession
 from netmote.snmp.quirks import QuirkLearner
@@ -41,10 +42,10 @@ async def read_device(
     return reading
 
 
-class CarefulSession(SessionAround[PacedSession]):
+class CarefulSession(SessionAround[SessionWithNext]):
     """Implements SnmpSession within what the device was found to bear."""
 
-    def __init__(self, session: PacedSession, learner: QuirkLearner) -> None:
+    def __init__(self, session: SessionWithNext, learner: QuirkLearner) -> None:
         super().__init__(session)
         self._learner = learner
 

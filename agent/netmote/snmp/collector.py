@@ -13,11 +13,12 @@ from netmote.records.batch import Batch
 from netmote.snmp.backends import Backends
 from netmote.snmp.config import SnmpConfig, TargetConfig
 from netmote.snmp.details.details_reader import DetailsReader
+from netmote.snmp.device_line import Backend
 from netmote.snmp.notification import Notification
 from netmote.snmp.paced_session import SendWindow
 from netmote.snmp.profiles.document import Profile
 from netmote.snmp.profiles.loader import ProfileSet, load_profiles
-from netmote.snmp.target import Backend, Target, TargetStatus
+from netmote.snmp.target import Target, TargetStatus
 
 
 class _Settings(NamedTuple):

@@ -71,10 +71,11 @@ class TargetConfig(Section):
     """Poll interval of this device. Unset: the interval of all."""
 
     timeout: Duration = Field(default=2.0, ge=0.1, le=30.0)
-    """How long one request waits for its answer."""
+    """How long one request waits for its answer, until answers were measured; from then on a little longer than they take: no less than a
+    second or this, and no more than four times this. The last attempt waits no less than this."""
 
     retries: int = Field(default=1, ge=0, le=5)
-    """How often a request is sent again."""
+    """How often a request is sent again, each time with twice the wait."""
 
     max_repetitions: int = Field(default=20, ge=1, le=100)
     """Rows asked for in one GETBULK; shrunk when the device answers tooBig."""

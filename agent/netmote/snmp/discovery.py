@@ -14,9 +14,9 @@ from netmote.errors import NetmoteError
 from netmote.snmp import mib
 from netmote.snmp.config import TargetConfig
 from netmote.snmp.credentials import Credentials
+from netmote.snmp.device_line import Backend
 from netmote.snmp.oid import oid_text, parse_oid
 from netmote.snmp.session import CREDENTIAL_ERRORS, Reply, RequestTimedOut, SnmpSession
-from netmote.snmp.target import Backend
 
 MOST_ADDRESSES: Final = 4_096
 _NAMING: Final = (mib.SYS_OBJECT_ID, mib.SYS_NAME, mib.SYS_UP_TIME, mib.SYS_DESCR)

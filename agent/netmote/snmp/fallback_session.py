@@ -10,7 +10,16 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from netmote.errors import NetmoteError
 from netmote.snmp.get_next import get_next
-from netmote.snmp.session import AsksTogether, Question, Reply, SessionClosed, SnmpSession, UndecodableAnswer, UnreadReply
+from netmote.snmp.session import (
+    AsksTogether,
+    Question,
+    Reply,
+    SessionClosed,
+    SnmpSession,
+    UndecodableAnswer,
+    UnreadReply,
+    WaitsAsTold,
+)
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +31,7 @@ class FallbackSession:
         self._first = self._session = first
         self._open_other, self._device = open_other, device
         self._together = first if isinstance(first, AsksTogether) else None
+        self._waits = first if isinstance(first, WaitsAsTold) else None
         self._may_change = True
         self._changing = asyncio.Lock()
         self._is_closed = False
@@ -30,6 +40,16 @@ class FallbackSession:
     @property
     def backend(self) -> str:
         return self._session.backend
+
+    @property
+    def timeout(self) -> float:
+        """Of the one that answers now. Implements WaitsAsTold."""
+        return 0.0 if self._waits is None else self._waits.timeout
+
+    @timeout.setter
+    def timeout(self, seconds: float) -> None:
+        if self._waits is not None:
+            self._waits.timeout = seconds
 
     async def get(self, oids: Sequence[bytes]) -> Reply:
         return await self._ask(lambda session: session.get(oids))
@@ -90,6 +110,7 @@ class FallbackSession:
             if not is_better:
                 raise SessionClosed("the session was closed while the request ran")
             self._session, self.fallback_reason = other, str(reason)
+            self._waits = other if isinstance(other, WaitsAsTold) else None
         log.warning(
             "goes over to %s, since the %s back end cannot read its answers: %s",
             other.backend,

@@ -11,6 +11,14 @@ class _GetsNext(Protocol):
     async def get_next(self, oids: Sequence[bytes]) -> Reply: ...
 
 
+class SessionWithNext(SnmpSession, Protocol):
+    """A session that can be asked so."""
+
+    async def get_next(self, oids: Sequence[bytes]) -> Reply:
+        """What follows each of `oids`. Raises the errors of `get`."""
+        ...
+
+
 async def get_next(session: SnmpSession, oids: Sequence[bytes]) -> Reply:
     """What follows each of `oids`. Raises the errors of `session`, TypeError for one that cannot ask so."""
     if not isinstance(session, _GetsNext):

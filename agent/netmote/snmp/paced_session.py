@@ -12,6 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from netmote.snmp.get_next import get_next
+from netmote.snmp.round_trips import RoundTrips
 from netmote.snmp.session import (
     AsksTogether,
     NotInTimeWindow,
@@ -20,6 +21,7 @@ from netmote.snmp.session import (
     RequestTimedOut,
     SnmpSession,
     UnreadReply,
+    WaitsAsTold,
 )
 from netmote.snmp.session_around import SessionAround
 
@@ -129,9 +131,12 @@ class SendWindow:
 class PacedSession(SessionAround[SnmpSession]):
     """A session that waits for a slot and sends again what got no answer; counts what it did. Implements SnmpSession."""
 
-    def __init__(self, session: SnmpSession, window: SendWindow, *, retries: int) -> None:
+    def __init__(self, session: SnmpSession, window: SendWindow, *, retries: int, round_trips: RoundTrips | None = None) -> None:
+        """Without `round_trips` every attempt waits the session's own timeout."""
         super().__init__(session)
         self._window, self._retries = window, retries
+        self._waits = session if isinstance(session, WaitsAsTold) else None
+        self._round_trips = None if self._waits is None else round_trips
         self._together = session if isinstance(session, AsksTogether) else None
         self.requests = 0  # sent, repeated ones included
         self.timeouts = 0  # of them without an answer
@@ -159,32 +164,54 @@ class PacedSession(SessionAround[SnmpSession]):
             return None
         while len(replies) < len(questions):
             rest = questions[len(replies) :]
-            some = await self._window.send_together(len(rest), partial(_ask_some, together, rest, monotonic))
+            some = await self._window.send_together(len(rest), partial(self._ask_some, together, rest, monotonic))
             if some is None:
                 return None
             replies += some
             self.requests += len(some)
             lost = sum(isinstance(reply, RequestTimedOut | NotInTimeWindow) for reply in some)
             self.timeouts += lost
+            if self._round_trips is not None:
+                for reply in some:
+                    if isinstance(reply, UnreadReply):
+                        self._round_trips.answered(reply.round_trip_seconds)
+                if lost:
+                    self._round_trips.lost()
             self.answers += len(some) - lost
         return replies
 
+    async def _ask_some(
+        self, session: AsksTogether, questions: Sequence[Question], monotonic: Callable[[], float], count: int
+    ) -> Sequence[UnreadReply | Exception] | None:
+        if self._round_trips is not None:
+            self._wait(self._round_trips.timeout)
+        return await session.bulk_together(questions[:count], monotonic)
+
     async def _repeat(self, exchange: Callable[[], Awaitable[Reply]], retries: int) -> Reply:
+        times = self._round_trips
         for attempt in range(retries + 1):
             self.requests += 1
+            send = exchange if times is None else partial(self._send_timed, times, exchange, attempt, retries)
             try:
-                reply = await self._window.send(exchange)
+                reply = await self._window.send(send)
             except (RequestTimedOut, NotInTimeWindow):
                 self.timeouts += 1
+                if times is not None:
+                    times.lost()
                 if attempt == retries:
                     raise
             else:
                 self.answers += 1
+                if times is not None:
+                    times.answered(reply.round_trip_seconds)
                 return reply
         raise AssertionError("the loop returns or raises")
 
+    async def _send_timed(self, times: RoundTrips, exchange: Callable[[], Awaitable[Reply]], attempt: int, retries: int) -> Reply:
+        """The session reads its timeout when it sends, which is before anyone else's turn."""
+        self._wait(times.timeout_of(attempt, is_last=attempt == retries))
+        return await exchange()
 
-async def _ask_some(
-    session: AsksTogether, questions: Sequence[Question], monotonic: Callable[[], float], count: int
-) -> Sequence[UnreadReply | Exception] | None:
-    return await session.bulk_together(questions[:count], monotonic)
+    def _wait(self, seconds: float) -> None:
+        if self._waits is not None:
+            self._waits.timeout = seconds

@@ -312,7 +312,7 @@ class PysnmpSession:
     fallback_reason = ""
 
     def __init__(self, backend: PysnmpBackend, engine: _Engine, peer: _Peer, *, timeout: float, clock: Clock) -> None:
-        self._backend, self._engine, self._peer, self._timeout, self._clock = backend, engine, peer, timeout, clock
+        self._backend, self._engine, self._peer, self.timeout, self._clock = backend, engine, peer, timeout, clock
         self._is_closed = False
         credentials = engine.credentials
         if isinstance(credentials, Community):
@@ -359,7 +359,7 @@ class PysnmpSession:
         unreadable = self._peer.unreadable
         self._send(exchange)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self.timeout):
                 answer = await exchange.answer
         except TimeoutError:
             self._engine.forget_engine_of(self._peer)
@@ -383,7 +383,7 @@ class PysnmpSession:
             return DecryptionFailed(
                 "the device answers discovery but no encrypted request: wrong privacy password or protocol, or unknown context"
             )
-        return RequestTimedOut(f"no answer within {self._timeout:g} s")
+        return RequestTimedOut(f"no answer within {self.timeout:g} s")
 
     def _send(self, exchange: _Exchange) -> None:
         transport = self._engine.transports[self._peer.domain]
@@ -400,7 +400,7 @@ class PysnmpSession:
                 1,  # pduVersion: SNMPv2 PDUs (RFC 3416)
                 exchange.pdu,
                 True,  # expectResponse
-                (self._timeout + 1.0) / _TICK_SECONDS,  # pysnmp forgets the request a second after our own deadline
+                (self.timeout + 1.0) / _TICK_SECONDS,  # pysnmp forgets the request a second after our own deadline
                 self._answered,
                 exchange,
             )

@@ -63,6 +63,13 @@ class QuirkLearner:
         if sys_object_id:
             self.quirks = replace(self.quirks, sys_object_id=sys_object_id)
 
+    def need_no_less_care_than(self, quirks: Quirks) -> None:
+        """Begin with what was learnt of the device by other questions."""
+        limits = [limit for limit in (self.quirks.most_varbinds, quirks.most_varbinds) if limit is not None]
+        most = min(limits, default=None)
+        if most != self.quirks.most_varbinds or (quirks.has_no_bulk and not self.quirks.has_no_bulk):
+            self.quirks = replace(self.quirks, most_varbinds=most, has_no_bulk=self.quirks.has_no_bulk or quirks.has_no_bulk)
+
     def refreshes_every(self, seconds: float | None) -> None:
         """The period of its counters, None when it is not known (any more)."""
         if seconds != self.quirks.refresh_seconds:

@@ -58,6 +58,13 @@ class AsksTogether(Protocol):
         ...
 
 
+@runtime_checkable
+class WaitsAsTold(Protocol):
+    """What a session may have besides: a timeout that may be set anew at any time."""
+
+    timeout: float  # seconds; of requests sent from now on
+
+
 class SnmpSession(Protocol):
     """One device's PDU exchanges. Each call sends one request and waits at most the session's timeout for its answer.
 

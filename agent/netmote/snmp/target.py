@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
-from typing import Protocol
 
 from netmote.backoff import Backoff
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
@@ -27,12 +26,13 @@ from netmote.records.interface import InterfaceBatch
 from netmote.snmp.backends import backend_of
 from netmote.snmp.careful_session import read_device
 from netmote.snmp.config import TargetConfig
-from netmote.snmp.credentials import Credentials, SecretMissing, reveal_credentials
+from netmote.snmp.credentials import SecretMissing
 from netmote.snmp.details.details_reader import DetailsReader
+from netmote.snmp.device_line import Backend, DeviceLine, Exchanges
 from netmote.snmp.history import DeviceHistory
 from netmote.snmp.notification import Notification
 from netmote.snmp.notifications import interpret, notification_fact
-from netmote.snmp.paced_session import PacedSession, SendWindow
+from netmote.snmp.paced_session import SendWindow
 from netmote.snmp.quirks import QuirkLearner
 from netmote.snmp.reachability import FAILED_POLLS, DeviceState, Reachability
 from netmote.snmp.reading import LOOP_PORTS, DeviceReader, DeviceReading
@@ -42,7 +42,6 @@ from netmote.snmp.session import (
     AgentNotListening,
     NetworkUnreachable,
     RequestTimedOut,
-    SnmpSession,
 )
 
 log = logging.getLogger(__name__)
@@ -55,14 +54,6 @@ HURRY_SECONDS = 1.0
 _MOST_UNTOLD = 64  # notifications that wait while a large poll is worked out; the oldest goes, the next poll tells the same
 _DETAILS_SHARE = 0.8  # of the time left between two polls that details may take
 _REOPEN_AFTER = 5  # failures after which name, secrets and socket are looked up again
-
-
-class Backend(Protocol):
-    """What opens sessions. `close` ends all of them."""
-
-    async def open(self, target: TargetConfig, credentials: Credentials) -> SnmpSession: ...
-
-    async def close(self) -> None: ...
 
 
 class PollOutcome(StrEnum):
@@ -104,6 +95,7 @@ class TargetStatus:
     backend: str  # what speaks with it, now or at the next poll
     fallback_reason: str  # why that is not the first choice; "" where it is
     quirks: tuple[str, ...] = ()  # what it was found to need, and why its rates are not finer
+    timeout_seconds: float | None = None  # how long a request waits for its answer before it is sent again
 
     @property
     def reason(self) -> str:
@@ -143,11 +135,12 @@ class Target:
     ) -> None:
         """Without `details` nothing beyond the ports is read."""
         self.config, self._new_details = config, details
-        self._interval, self._backend, self._window, self._clock, self._emit = interval, backend, window, clock, emit
+        self._interval, self._clock, self._emit = interval, clock, emit
         self._backoff = Backoff(base=interval, cap=max(interval, PROBATION_CAP_SECONDS), random=random, floor=interval / 2)
         self._reachability = Reachability()
         self._learner = QuirkLearner()
-        self._session: PacedSession | None = None
+        self._line = DeviceLine(config, backend=backend, window=window)
+        self._recorded = Exchanges()  # those of the line that a DeviceRecord tells of
         self._failures = 0  # in a row
         self._told_quirks: tuple[str, ...] = ()
         self._polls: Counter[str] = Counter()
@@ -182,23 +175,25 @@ class Target:
                 hurry_from = now + HURRY_SECONDS
                 await self.read_details(slot - now)
         finally:
-            await self._close_session()
+            await self._line.close()
 
     async def read_details(self, seconds: float) -> None:
         """Read what is due beyond the ports within the time left to the next poll. The next DeviceRecord carries its gauges."""
-        session, reading = self._session, self._last_reading
+        session, reading = self._line.details, self._last_reading
         if self._details is None or session is None or reading is None or self._failures:
             return
         began_ns = self._clock.now_ns()
         try:
             async with asyncio.timeout(seconds * _DETAILS_SHARE):
-                facts = await self._details.advance(session, reading)
+                facts = await self._details.advance(session, reading, quirks=self._learner.quirks)
         except TimeoutError:
             return  # what was cut off is named in the details, and tried again later
         except Exception:
             log.exception("reading details failed: a bug", extra={"component": "snmp", "device": self.config.name})
             self._details = None if self._new_details is None else self._new_details()
             return
+        finally:
+            self._line.details_ended()
         if facts:
             self._emit(FactBatch(self._history.source, began_ns, max(began_ns, self._clock.now_ns()), facts))
 
@@ -251,13 +246,13 @@ class Target:
     async def poll(self) -> PollOutcome:
         """Ask the device once and emit what that gave: InterfaceBatch, FactBatch (when there are facts), DeviceRecord."""
         began_ns, began = self._clock.now_ns(), self._clock.monotonic()
-        session = self._session
-        before = (session.requests, session.timeouts, session.answers) if session else (0, 0, 0)
+        before = self._line.exchanges
         poll = await self._attempt()
+        self._line.poll_ended()
         ended_ns = began_ns + round((self._clock.monotonic() - began) * NANOSECONDS_PER_SECOND)
-        session = session or self._session
-        after = (session.requests, session.timeouts, session.answers) if session else (0, 0, 0)
-        requests, timeouts, answers = (now - then for now, then in zip(after, before, strict=True))
+        after = self._line.exchanges
+        answers, told = after.since(before).answers, after.since(self._recorded)
+        self._recorded = after
         unreachable = self._weigh(poll, has_answered=answers > 0)
         facts = (*self._own_facts(poll, unreachable, ended_ns), *poll.facts)
         if poll.reading is not None:
@@ -277,8 +272,8 @@ class Target:
                 is_reachable=answers > 0 or poll.outcome in _SIGNS_OF_LIFE,
                 round_trip_ns=None if poll.reading is None else round(poll.reading.round_trip_seconds * NANOSECONDS_PER_SECOND),
                 sys_up_time=None if poll.reading is None else poll.reading.instant.sys_up_time,
-                requests=requests,
-                timeouts=timeouts,
+                requests=told.requests,
+                timeouts=told.timeouts,
                 gauges={} if self._details is None else self._details.take_gauges(),
             )
         )
@@ -308,12 +303,9 @@ class Target:
             return _Poll(PollOutcome.BUG, error=error)
 
     async def _read(self) -> DeviceReading:
-        if self._session is None:
-            credentials = await asyncio.to_thread(reveal_credentials, self.config)
-            session = await self._backend.open(self.config, credentials)
-            self._session = PacedSession(session, self._window, retries=self.config.retries)
+        session = await self._line.open()
         is_doubtful = self._reachability.silences >= FAILED_POLLS
-        return await read_device(self._reader, self._session, self._learner, is_doubtful=is_doubtful)
+        return await read_device(self._reader, session, self._learner, is_doubtful=is_doubtful)
 
     def _learn(self) -> None:
         """What the poll showed of the device's ways; news is logged once."""
@@ -360,15 +352,10 @@ class Target:
             log.warning("device on probation: %s", self._last.reason, extra={"component": "snmp", "device": self.config.name})
         is_ours_to_mend = outcome in (PollOutcome.CREDENTIALS, PollOutcome.SECRET, PollOutcome.BUG)
         if is_ours_to_mend or self._failures % _REOPEN_AFTER == 0:
-            await self._close_session()
-
-    async def _close_session(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+            await self._line.close()
 
     def status(self) -> TargetStatus:
-        reading, last = self._last_reading, self._last
+        reading, last, session = self._last_reading, self._last, self._line.polls
         return TargetStatus(
             name=self.config.name,
             address=f"{self.config.address}:{self.config.port}",
@@ -381,9 +368,10 @@ class Target:
             interfaces=0 if reading is None else len(reading.ports.if_index) - len(self._history.stale_rows),
             stale_rows=len(self._history.stale_rows),
             sys_descr="" if reading is None else reading.system.sys_descr,
-            backend=backend_of(self.config) if self._session is None else self._session.backend,
-            fallback_reason="" if self._session is None else self._session.fallback_reason,
+            backend=backend_of(self.config) if session is None else session.backend,
+            fallback_reason="" if session is None else session.fallback_reason,
             quirks=self._learner.quirks.described,
+            timeout_seconds=self._line.round_trips.timeout,
         )
 
 

@@ -68,6 +68,7 @@ class DeviceStatus:
     backend: str = ""  # native, pysnmp
     fallback_reason: str = ""  # why that is not the first choice
     quirks: tuple[str, ...] = ()  # what the device was found to need
+    timeout_seconds: float | None = None  # how long a request waits before it is sent again, as measured
 
 
 @dataclass(frozen=True, slots=True)

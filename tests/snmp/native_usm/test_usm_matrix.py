@@ -18,11 +18,11 @@ from netmote.clock import SystemClock
 from netmote.errors import NetmoteError
 from netmote.snmp.config import TargetConfig
 from netmote.snmp.credentials import UsmUser
+from netmote.snmp.device_line import Backend
 from netmote.snmp.native.native_session import NativeBackend
 from netmote.snmp.oid import encode_oid
 from netmote.snmp.pysnmp_session import PysnmpBackend
 from netmote.snmp.session import RequestTimedOut, SnmpSession, UnreadableAnswer
-from netmote.snmp.target import Backend
 
 PATIENCE = 0.6  # pysnmp takes tens of milliseconds for a message, on a busy machine more
 SILENT = (RequestTimedOut, RequestTimedOut)

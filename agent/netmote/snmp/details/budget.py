@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from netmote.errors import Retryable
+from netmote.snmp.get_next import get_next
 from netmote.snmp.session import Reply, SnmpSession
 from netmote.snmp.session_around import SessionAround
 
@@ -21,6 +22,10 @@ class BudgetedSession(SessionAround[SnmpSession]):
     async def get(self, oids: Sequence[bytes]) -> Reply:
         self._spend()
         return await self._session.get(oids)
+
+    async def get_next(self, oids: Sequence[bytes]) -> Reply:
+        self._spend()
+        return await get_next(self._session, oids)
 
     async def bulk(self, non_repeaters: Sequence[bytes], columns: Sequence[bytes], max_repetitions: int) -> Reply:
         self._spend()

@@ -1,7 +1,9 @@
 """When each group of a device is read, what that may cost, and what came of it.
 
 A group is due every `interval`; one that the device lacks once an hour; one that failed at growing distances. `advance` reads what is
-due within a bound of requests, the oldest first; what does not fit waits for the next cycle. A failure costs its own group alone.
+due within a bound of requests, the oldest first; what does not fit waits for the next cycle. A failure costs its own group alone. What
+a device does not bear is known from its ports, and learnt here beyond them, but never the other way round: a table that is slow or broken
+does not make the ports be asked with more care.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ from netmote.clock import Clock
 from netmote.errors import NetmoteError
 from netmote.records.entity import Entity, EntityKind
 from netmote.records.fact import Fact
+from netmote.snmp.careful_session import CarefulSession
 from netmote.snmp.details.budget import BudgetedSession, RequestsSpent
 from netmote.snmp.details.ethernet import Ethernet
 from netmote.snmp.details.found import Found, Gauge, Group, Neighbour, ObjectOutcome
@@ -22,11 +25,13 @@ from netmote.snmp.details.profile_group import ProfileGroup
 from netmote.snmp.details.scalars import SCALARS, ScalarGroup
 from netmote.snmp.details.sensors import Sensors
 from netmote.snmp.profiles.loader import ProfileSet
+from netmote.snmp.quirks import QuirkLearner, Quirks
 from netmote.snmp.reading import DeviceReading
 from netmote.snmp.session import SnmpSession
 
 REQUESTS_A_CYCLE = 100  # of 1,400 bytes: a chassis with hundreds of sensors fits, a table without an end does not
 _LONGEST_SECONDS: Final = 3600.0  # between two attempts at what is not there, or fails
+_NO_QUIRKS: Final = Quirks()
 
 
 @dataclass(slots=True)
@@ -71,24 +76,33 @@ class DetailsReader:
         groups: list[Group] = [ScalarGroup(name, monotonic=now) for name in SCALARS]
         groups += [each(monotonic=now) for each in (Processors, LoadAverages, Storage, Sensors, Ethernet, Lldp)]
         self._slots = [_Slot(group) for group in groups]
+        self._learner = QuirkLearner()
         self._profile: _Slot | None = None
         self._sys_object_id: bytes | None = None
         self._neighbours: dict[str, frozenset[tuple[str, str]]] | None = None
         self._hinted: frozenset[str] = frozenset()
 
     async def advance(
-        self, session: SnmpSession, reading: DeviceReading, *, requests: int = REQUESTS_A_CYCLE
+        self,
+        session: SnmpSession,
+        reading: DeviceReading,
+        *,
+        requests: int = REQUESTS_A_CYCLE,
+        quirks: Quirks = _NO_QUIRKS,
     ) -> tuple[Fact, ...]:
-        """Read what is due, within `requests`. Returns what changed since the reading before."""
+        """Read what is due, within `requests`; `quirks` are those that its ports showed. Returns what changed since the reading before."""
+        self._learner.belongs_to(reading.system.sys_object_id)
+        self._learner.need_no_less_care_than(quirks)
         self._choose_profile(reading.system.sys_object_id)
         ports = dict(zip(reading.ports.if_index.tolist(), _port_names(reading), strict=True))
-        budget, facts = BudgetedSession(session, requests), []
+        budget, facts = BudgetedSession(session, requests), list[Fact]()
+        careful = CarefulSession(budget, self._learner)
         for slot in sorted(self._all, key=lambda each: each.due_at):
             if slot.due_at > self._clock.monotonic() or not budget.left:
                 break
             is_whole = budget.left == requests
             try:
-                found = await slot.group.read(budget, ports)
+                found = await slot.group.read(careful, ports)
             except RequestsSpent:
                 if not is_whole:
                     break  # it begins the next cycle, with all of it

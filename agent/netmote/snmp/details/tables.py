@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from netmote.snmp.details.values import text
-from netmote.snmp.session import SnmpSession
+from netmote.snmp.session import SnmpSession, WalkUnordered
 from netmote.snmp.walk import Walk, walk_columns
 
 MAX_TABLE_ROWS = 2000
@@ -33,7 +33,20 @@ class NamedTable:
 
 
 async def table(session: SnmpSession, columns: Sequence[bytes], monotonic: Callable[[], float]) -> Walk:
-    """Columns of a table of bounded length, one request at a time: there is no hurry."""
+    """Columns of a table of bounded length, one request at a time: there is no hurry. A table out of order is walked again as one."""
+    try:
+        return await _walk(session, columns, monotonic, is_ordered=True)
+    except WalkUnordered:
+        return await _walk(session, columns, monotonic, is_ordered=False)
+
+
+async def _walk(session: SnmpSession, columns: Sequence[bytes], monotonic: Callable[[], float], *, is_ordered: bool) -> Walk:
     return await walk_columns(
-        session, columns, monotonic=monotonic, max_repetitions=_REPETITIONS, requests_in_flight=1, max_rows=MAX_TABLE_ROWS
+        session,
+        columns,
+        monotonic=monotonic,
+        max_repetitions=_REPETITIONS,
+        requests_in_flight=1,
+        max_rows=MAX_TABLE_ROWS,
+        is_ordered=is_ordered,
     )

@@ -158,7 +158,9 @@ class NativeSession:
         on_close: Callable[["NativeSession"], None],
     ) -> None:
         self.channel, self.transport, self.address = channel, transport, address
-        self.timeout, self.clock = timeout, clock
+        self.timeout = timeout
+        """Seconds; of requests sent from now on. Implements WaitsAsTold."""
+        self.clock = clock
         self._templates, self._on_close = templates, on_close
         self._waiting: set[_Exchange[Reply] | _Exchange[UnreadReply]] = set()
         self.was_asked = False  # a request was sent
@@ -250,6 +252,7 @@ class _Exchange(ABC, Generic[R]):
         "_reseals",
         "_sent_at",
         "_session",
+        "_timeout",
         "_unreadable",
         "address",
         "is_answered",
@@ -257,7 +260,7 @@ class _Exchange(ABC, Generic[R]):
     )
 
     def __init__(self, session: NativeSession, reply: "asyncio.Future[R] | Outcome[R]") -> None:
-        self._session = session
+        self._session, self._timeout = session, session.timeout
         self.reply: asyncio.Future[R] | Outcome[R] = reply
         self.address = session.address
         self.is_answered = False
@@ -326,7 +329,7 @@ class _Exchange(ABC, Generic[R]):
             reason = UndecodableAnswer("the device answered, but no id could be read in what it sent")
         if reason is None:
             answered = f"; one came from {self._elsewhere[0]}, which was not asked" if self._elsewhere else ""
-            reason = RequestTimedOut(f"no answer within {session.timeout:g} s{answered}")
+            reason = RequestTimedOut(f"no answer within {self._timeout:.3g} s{answered}")
         self.fail(reason)
 
 

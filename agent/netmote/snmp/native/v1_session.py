@@ -16,6 +16,7 @@ class _Exchanges(Protocol):
 
     backend: str
     fallback_reason: str
+    timeout: float
 
     async def get(self, oids: Sequence[bytes]) -> Reply: ...
 
@@ -30,6 +31,15 @@ class V1Session:
     def __init__(self, session: _Exchanges) -> None:
         self._session = session
         self.backend, self.fallback_reason = session.backend, session.fallback_reason
+
+    @property
+    def timeout(self) -> float:
+        """Implements WaitsAsTold."""
+        return self._session.timeout
+
+    @timeout.setter
+    def timeout(self, seconds: float) -> None:
+        self._session.timeout = seconds
 
     async def get(self, oids: Sequence[bytes]) -> Reply:
         return await _without_missing(self._session.get, oids, NO_SUCH_INSTANCE)
