@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from random import Random
@@ -18,7 +19,7 @@ from netmote.snmp.backends import Backends
 from netmote.snmp.config import TargetConfig, UsmConfig
 from netmote.snmp.credentials import Community, UsmUser
 from netmote.snmp.oid import decode_oid, encode_arcs
-from netmote.snmp.session import SessionClosed, SnmpSession
+from netmote.snmp.session import RequestTimedOut, SessionClosed, SnmpSession, WaitsAsTold
 from netmote.snmp.walk import walk_columns
 
 UP_TIME = mib.SYS_UP_TIME[:-1]
@@ -185,3 +186,34 @@ async def test_a_session_says_what_carries_it(session: SnmpSession) -> None:
     """The name of a back end, and no excuse where it is the first choice."""
     assert session.backend in ("native", "pysnmp", "scripted")
     assert session.fallback_reason == ""
+
+
+@pytest.mark.parametrize("backend", ["native", "auto", "pysnmp"])
+@pytest.mark.parametrize("version", ["1", "2c"])
+async def test_a_timeout_set_later_counts_for_what_is_sent_then(backend: str, version: str) -> None:
+    """To a host that never answers: what was sent before waits as it was told, what is sent after as it is told now."""
+    if (backend, version) == ("pysnmp", "1"):
+        pytest.skip("version 1 is spoken natively only")
+    backends = Backends(clock=SystemClock(), random=Random(1))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        target = TargetConfig(name="d", address="127.0.0.1", port=port, version=version, backend=backend, timeout=0.6)
+        session = await backends.open(target, Community("public"))
+        assert isinstance(session, WaitsAsTold)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with asyncio.TaskGroup() as group:
+            earlier = group.create_task(_silence(session))
+            await asyncio.sleep(0.05)
+            session.timeout = 0.1
+            await _silence(session)
+            assert 0.1 <= loop.time() - began < 0.55
+            assert not earlier.done()
+        assert 0.6 <= loop.time() - began < 3
+    await backends.close()
+
+
+async def _silence(session: SnmpSession) -> None:
+    with pytest.raises(RequestTimedOut):
+        await session.get([mib.SYS_UP_TIME])
