@@ -78,7 +78,7 @@ class Ledger(RuleBasedStateMachine):
             for seq in refused:
                 self.run(self.store.quarantine(sink, seq, "refused"))
                 self.refused[sink].add(seq)
-            self.run(self.store.acknowledge(sink, rows[-1], delivered=len(rows) - len(refused)))
+            self.run(self.store.acknowledge(sink, rows[refuse:]))
             self.cursor[sink] = rows[-1]
 
     @rule()

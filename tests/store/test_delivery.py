@@ -36,7 +36,7 @@ async def test_registering_again_keeps_the_cursor(opened):
     store = await opened()
     await store.register_sink("webhook")
     await store.commit([alert(1), alert(2)], None)
-    await store.acknowledge("webhook", 1, delivered=1)
+    await store.acknowledge("webhook", [1])
     await store.close()
     store = await opened()
     await store.register_sink("webhook", from_beginning=True)
@@ -49,7 +49,7 @@ async def test_silenced_revisions_are_stored_but_not_pending(opened):
     await store.register_sink("webhook")
     await store.commit([alert(1, is_silenced=True), alert(2)], None)
     assert [each.seq for each in await store.pending("webhook", limit=9)] == [2]
-    await store.acknowledge("webhook", 2, delivered=1)
+    await store.acknowledge("webhook", [1, 2])
     assert len(await store.recent_alerts(9)) == 2
     (books,) = await store.outbox()
     assert (books.created, books.delivered, books.queued) == (1, 1, 0)
@@ -64,7 +64,7 @@ async def test_poison_is_set_aside_and_the_rest_goes_on(opened, tmp_path):
     await store.quarantine("webhook", 3, "again")
     await assert_identity(store, tmp_path)
     assert [each.seq for each in await store.pending("webhook", limit=9)] == [1, 2, 4, 5]
-    await store.acknowledge("webhook", 5, delivered=4)
+    await store.acknowledge("webhook", [1, 2, 3, 4, 5])
     await assert_identity(store, tmp_path)
     (books,) = await store.outbox()
     assert (books.created, books.delivered, books.queued, books.quarantined) == (5, 4, 0, 1)
@@ -73,14 +73,15 @@ async def test_poison_is_set_aside_and_the_rest_goes_on(opened, tmp_path):
 
 
 async def test_a_wrong_acknowledgement_is_refused(opened):
-    """A number that does not fit would falsify the books; repeating a right one is nothing."""
+    """A number never given would falsify the books; repeating a right one is nothing, and neither is none."""
     store = await opened()
     await store.register_sink("webhook")
-    await store.commit([alert(1), alert(2)], None)
-    with pytest.raises(ValueError, match="2 were pending"):
-        await store.acknowledge("webhook", 2, delivered=1)
-    await store.acknowledge("webhook", 2, delivered=2)
-    await store.acknowledge("webhook", 2, delivered=2)
+    await store.commit([alert(1), alert(2), alert(3)], None)
+    with pytest.raises(ValueError, match="the last number is 3"):
+        await store.acknowledge("webhook", [2, 4])
+    await store.acknowledge("webhook", [1, 2])
+    await store.acknowledge("webhook", [2, 1])
+    await store.acknowledge("webhook", [])
     assert (await store.outbox())[0].delivered == 2
     with pytest.raises(KeyError, match="not registered"):
         await store.pending("nobody", limit=1)
@@ -94,11 +95,11 @@ async def test_the_oldest_age_is_of_the_queue(opened, clock):
     clock.advance(30)
     await store.commit([alert(2)], None)
     assert (await store.outbox())[0].oldest_age_seconds == pytest.approx(30)
-    await store.acknowledge("webhook", 1, delivered=1)
+    await store.acknowledge("webhook", [1])
     assert (await store.outbox())[0].oldest_age_seconds == pytest.approx(0)
     clock.step(-3600)
     assert (await store.outbox())[0].oldest_age_seconds == 0
-    await store.acknowledge("webhook", 2, delivered=1)
+    await store.acknowledge("webhook", [1, 2])
     assert (await store.outbox())[0].oldest_age_seconds is None
 
 
@@ -117,7 +118,7 @@ async def test_a_damaged_row_is_quarantined_not_delivered(opened, tmp_path):
     store = await opened()
     assert [each.seq for each in await store.pending("webhook", limit=9)] == [1, 3]
     assert (await store.maintain()).damaged_alerts == 1
-    await store.acknowledge("webhook", 3, delivered=2)
+    await store.acknowledge("webhook", [1, 2, 3])
     await assert_identity(store, tmp_path)
     assert (await store.outbox())[0].quarantined == 1
 
@@ -149,7 +150,7 @@ async def test_the_identity_holds_under_any_order_of_work(opened, tmp_path):
                     refused = [row for row in rows if rng.random() < 0.2]
                     for row in refused:
                         await store.quarantine(sink, row.seq, "refused")
-                    await store.acknowledge(sink, rows[-1].seq, delivered=len(rows) - len(refused))
+                    await store.acknowledge(sink, [row.seq for row in rows if row not in refused])
             case 2:
                 await store.maintain()
             case 3:

@@ -95,7 +95,7 @@ async def test_saved_rows_keep_their_place_and_their_cursors(opened, tmp_path):
     for number in range(10):
         checkpoint = Checkpoint(None, number, bytes(5000))  # over several pages
         before += await store.commit([alert(number, is_silenced=number == 3)], checkpoint)
-    await store.acknowledge("ahead", 8, delivered=7)
+    await store.acknowledge("ahead", [1, 2, 3, 4, 5, 6, 7, 8])
     await store.close()
     data = bytearray((tmp_path / "ledger.db").read_bytes())
     page = next(

@@ -39,7 +39,7 @@ async def test_a_clock_step_unlinks_nothing(opened, clock, tmp_path, step):
     await store.register_sink("webhook")
     await store.append([device_record(clock.now_ns())])
     (row,) = await store.commit([alert(1, state=AlertState.RESOLVED)], None)
-    await store.acknowledge("webhook", row.seq, delivered=1)
+    await store.acknowledge("webhook", [row.seq])
     for direction in (1, -1):
         clock.step(direction * step)
         await store.append([device_record(clock.now_ns())])
@@ -129,8 +129,8 @@ async def test_alerts_expire_only_delivered_and_old(opened, clock):
     await store.register_sink("fast")
     await store.register_sink("slow")
     await store.commit([alert(1), alert(1, 2, state=AlertState.RESOLVED), alert(2), alert(3, state=AlertState.RESOLVED)], None)
-    await store.acknowledge("fast", 4, delivered=4)
-    await store.acknowledge("slow", 3, delivered=3)
+    await store.acknowledge("fast", [1, 2, 3, 4])
+    await store.acknowledge("slow", [1, 2, 3])
     clock.advance(DAY - 60)
     assert (await store.maintain()).expired_alerts == 0
     clock.advance(120)

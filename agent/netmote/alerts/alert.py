@@ -66,6 +66,7 @@ class Committed:
     seq: int  # strictly increasing per revision within the epoch
     committed_at_ns: int  # wall time
     alert: Alert
+    is_clock_synchronised: bool | None = None  # whether wall time could be believed when it was committed; None: not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,17 +104,16 @@ class Deliver:
         except PartialDelivery as error:
             for position, reason in sorted(error.rejected.items()):
                 await self._quarantine(rows[position], reason)
-            await self._acknowledge(rows, len(rows) - len(error.rejected))
+            await self._acknowledge([row for position, row in enumerate(rows) if position not in error.rejected])
         except Permanent as error:
             if len(rows) == 1:
                 await self._quarantine(rows[0], str(error))
-                await self._acknowledge(rows, 0)
                 return
             middle = len(rows) // 2
             await self._offer(rows[:middle])
             await self._offer(rows[middle:])
         else:
-            await self._acknowledge(rows, len(rows))
+            await self._acknowledge(rows)
 
     async def _timed(self, rows: list[Committed]) -> None:
         began = self._clock.monotonic()
@@ -123,11 +122,11 @@ class Deliver:
         finally:
             self._metrics.delivery_duration_seconds.observe(self._clock.monotonic() - began, sink=self.sink.name)
 
-    async def _acknowledge(self, rows: list[Committed], delivered: int) -> None:
-        await self._store.acknowledge(self.sink.name, rows[-1].seq, delivered=delivered)
+    async def _acknowledge(self, rows: list[Committed]) -> None:
+        await self._store.acknowledge(self.sink.name, [row.seq for row in rows])
         self._metrics.delivery_attempts_total.inc(sink=self.sink.name, outcome="accepted")
-        self._metrics.delivered_alerts_total.inc(delivered, sink=self.sink.name)
-        self.delivered += delivered
+        self._metrics.delivered_alerts_total.inc(len(rows), sink=self.sink.name)
+        self.delivered += len(rows)
 
     async def _quarantine(self, row: Committed, reason: str) -> None:
         await self._store.quarantine(self.sink.name, row.seq, reason)

@@ -59,21 +59,31 @@ def commit_alerts(
     sensor: str,
     now_ns: int,
     running: int,
+    is_clock_synchronised: bool | None = None,
 ) -> list[Committed]:
     """Store revisions and the checkpoint they came with. A revision already stored keeps its first number and time."""
     epoch = ledger_epoch(connection)
     committed, created = [], 0
     for alert in alerts:
         found = connection.execute(
-            "SELECT seq, sensor, committed_at_ns FROM alert_revision WHERE alert_id = ? AND revision = ?",
+            "SELECT seq, sensor, committed_at_ns, is_clock_synchronised FROM alert_revision WHERE alert_id = ? AND revision = ?",
             (alert.alert_id, alert.revision),
         ).fetchone()
         if found is None:
-            seq = insert_row(connection, alert, sensor=sensor, committed_at_ns=now_ns, running_ns=running)
-            found = (seq, sensor, now_ns)
+            seq = insert_row(
+                connection,
+                alert,
+                sensor=sensor,
+                committed_at_ns=now_ns,
+                running_ns=running,
+                is_clock_synchronised=is_clock_synchronised,
+            )
+            found = (seq, sensor, now_ns, is_clock_synchronised)
             created += not alert.is_silenced
-        seq, its_sensor, committed_at_ns = found
-        committed.append(Committed(its_sensor, epoch, seq, committed_at_ns, alert))
+        seq, its_sensor, committed_at_ns, synchronised = found
+        committed.append(
+            Committed(its_sensor, epoch, seq, committed_at_ns, alert, None if synchronised is None else bool(synchronised))
+        )
     connection.execute("UPDATE ledger SET created_total = created_total + ?, running_ns = max(running_ns, ?)", (created, running))
     if checkpoint is not None:
         write_checkpoint(connection, checkpoint)

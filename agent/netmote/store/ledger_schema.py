@@ -1,18 +1,21 @@
 """The schema of `ledger.db`, as recorded migrations.
 
 A row of `alert_revision` is written once and only ever removed by expiry. `seq` is AUTOINCREMENT, so that with one
-writer its order is the order of commits, and a number is never given twice: a cursor per sink is all delivery needs.
+writer its order is the order of commits, and a number is never given twice: a cursor per sink and severity is all delivery needs.
 
-The books of one sink, at every instant (view `ledger_identity`):
+The books of one sink, at every instant (view `ledger_identity`), and those of what it was sent again (`resend_identity`):
 
     created - created_before = acknowledged + queued + quarantined + expired
+    asked = resent + waiting + refused + expired
 """
+
+# ruff: noqa: S608 -- only constants of this room are joined into SQL; every value is bound
 
 from netmote.store.migrations import Migration
 
 LEDGER_NAME = "ledger.db"
 
-_IDENTITY = """
+_IDENTITY_1 = """
 CREATE VIEW ledger_identity AS
 SELECT sink, created, acknowledged, queued, quarantined, expired,
        created = acknowledged + queued + quarantined + expired AS holds
@@ -25,6 +28,40 @@ FROM (
              AND NOT EXISTS (SELECT 1 FROM quarantine q WHERE q.sink = s.sink AND q.seq = r.seq)) AS queued,
          s.quarantined AS quarantined,
          s.expired AS expired
+  FROM sink s
+)
+"""
+
+# Whether revision `r` still waits for the sink of cursor `c`: the join `c.severity = r.severity` picks the cursor.
+IS_QUEUED = (
+    "r.is_silenced = 0 AND r.seq > c.cursor"
+    " AND NOT EXISTS (SELECT 1 FROM quarantine q WHERE q.sink = c.sink AND q.seq = r.seq)"
+    " AND NOT EXISTS (SELECT 1 FROM delivered_ahead a WHERE a.sink = c.sink AND a.seq = r.seq)"
+)
+
+_IDENTITY_2 = f"""
+CREATE VIEW ledger_identity AS
+SELECT sink, created, acknowledged, queued, quarantined, expired,
+       created = acknowledged + queued + quarantined + expired AS holds
+FROM (
+  SELECT s.sink AS sink,
+         (SELECT created_total FROM ledger) - s.created_before AS created,
+         s.acknowledged AS acknowledged,
+         (SELECT count(*) FROM sink_cursor c JOIN alert_revision r ON r.severity = c.severity
+           WHERE c.sink = s.sink AND {IS_QUEUED}) AS queued,
+         s.quarantined AS quarantined,
+         s.expired AS expired
+  FROM sink s
+)
+"""
+
+_RESEND_IDENTITY = """
+CREATE VIEW resend_identity AS
+SELECT sink, asked, resent, waiting, refused, expired, asked = resent + waiting + refused + expired AS holds
+FROM (
+  SELECT s.sink AS sink, s.resend_asked AS asked, s.resent AS resent,
+         (SELECT count(*) FROM resend e WHERE e.sink = s.sink) AS waiting,
+         s.resend_refused AS refused, s.resend_expired AS expired
   FROM sink s
 )
 """
@@ -100,7 +137,61 @@ LEDGER_MIGRATIONS = (
                  reason TEXT NOT NULL,
                  PRIMARY KEY(file_uuid, batch_id)
                ) STRICT, WITHOUT ROWID""",
-            _IDENTITY,
+            _IDENTITY_1,
+        ),
+    ),
+    Migration(
+        version=2,
+        name="a cursor per sink and severity, numbers withheld, resends, the state of the clock",
+        statements=(
+            "DROP VIEW ledger_identity",
+            # The lower the number, the graver (RFC 5424), the sooner it goes out.
+            """CREATE TABLE sink_cursor(
+                 sink TEXT NOT NULL REFERENCES sink(sink),
+                 severity INTEGER NOT NULL,
+                 cursor INTEGER NOT NULL,
+                 PRIMARY KEY(sink, severity)
+               ) STRICT, WITHOUT ROWID""",
+            "INSERT INTO sink_cursor(sink, severity, cursor)"
+            " SELECT s.sink, v.value, s.cursor FROM sink s, json_each('[0,1,2,3,4,5,6,7]') v",
+            "ALTER TABLE sink DROP COLUMN cursor",
+            "ALTER TABLE sink ADD COLUMN resend_asked INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE sink ADD COLUMN resent INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE sink ADD COLUMN resend_refused INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE sink ADD COLUMN resend_expired INTEGER NOT NULL DEFAULT 0",
+            # Delivered although its cursor is still before it: an earlier revision that had to go ahead of a graver one.
+            """CREATE TABLE delivered_ahead(
+                 sink TEXT NOT NULL REFERENCES sink(sink),
+                 seq INTEGER NOT NULL,
+                 severity INTEGER NOT NULL,
+                 PRIMARY KEY(sink, seq)
+               ) STRICT, WITHOUT ROWID""",
+            """CREATE TABLE resend(
+                 sink TEXT NOT NULL REFERENCES sink(sink),
+                 seq INTEGER NOT NULL,
+                 PRIMARY KEY(sink, seq)
+               ) STRICT, WITHOUT ROWID""",
+            # Numbers a receiver will never get, so that gaps upstream stay meaningful. sink '' stands for every sink.
+            """CREATE TABLE withheld(
+                 sink TEXT NOT NULL,
+                 first INTEGER NOT NULL,
+                 last INTEGER NOT NULL,
+                 reason TEXT NOT NULL,
+                 PRIMARY KEY(sink, first)
+               ) STRICT, WITHOUT ROWID""",
+            # The table above is whole from this number on.
+            "CREATE TABLE withheld_floor(sink TEXT PRIMARY KEY, below INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+            # Version 1 did not note what expired: of its numbers nothing whole can be said.
+            "INSERT INTO withheld_floor(sink, below)"
+            " SELECT s.sink, 1 + ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'alert_revision'), 0) FROM sink s",
+            # NULL: not known.
+            "ALTER TABLE alert_revision ADD COLUMN is_clock_synchronised INTEGER",
+            # Changes at every opening, here and in the file beside the ledger: an older copy of one of them is seen.
+            "ALTER TABLE ledger ADD COLUMN opening TEXT NOT NULL DEFAULT ''",
+            "DROP INDEX alert_revision_forwarded",
+            "CREATE INDEX alert_revision_severity ON alert_revision(severity, seq) WHERE is_silenced = 0",
+            _IDENTITY_2,
+            _RESEND_IDENTITY,
         ),
     ),
 )

@@ -9,20 +9,24 @@ had acknowledged are not sent again where its cursor can still be read; else all
 """
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from netmote.alerts.alert import Alert, Silence
 from netmote.alerts.encoding import decode_alert
+from netmote.scoring.finding import Severity
 from netmote.store import alert_ledger, catalog, silence_rows
 from netmote.store.alert_rows import insert_row, row_crc
 from netmote.store.connection import PAGE_SIZE, connect_reader, connect_writer
+from netmote.store.delivery_ledger import begin_books, withhold_settled
+from netmote.store.migrations import schema_version
 from netmote.store.page_scan import Pages, Value, committed_frames, table_rows
 from netmote.store.position import Checkpoint, Position, Recovery
 from netmote.store.recovery import set_aside
 
-_ALERT_COLUMNS = 12
+_ALERT_COLUMNS = (12, 13)  # without and with the state of the clock: rows of version 1 keep their length
 _CHECKPOINT_COLUMNS = 6
 
 
@@ -34,6 +38,7 @@ class SavedRow:
     sensor: str
     committed_at_ns: int
     running_ns: int
+    is_clock_synchronised: bool | None
     alert: Alert
 
 
@@ -43,7 +48,8 @@ class Salvage:
 
     rows: dict[tuple[str, int], SavedRow] = field(default_factory=dict)  # by (alert_id, revision)
     checkpoint: Checkpoint | None = None
-    cursors: dict[str, int] = field(default_factory=dict)  # sink -> old number; only where the table could be read
+    cursors: dict[str, dict[Severity, int]] = field(default_factory=dict)  # by sink; old numbers; where the table could be read
+    ahead: set[tuple[str, int]] = field(default_factory=set)  # sink and old number: settled although its cursor is before it
     silences: list[Silence] = field(default_factory=list)
 
 
@@ -58,12 +64,23 @@ def salvage(path: Path, log: bytes) -> Salvage:
     saved = _scan(Pages(path.read_bytes(), committed_frames(log, PAGE_SIZE), PAGE_SIZE))
     try:
         with closing(connect_reader(path)) as connection:
-            saved.cursors = dict(connection.execute("SELECT sink, cursor FROM sink"))
+            _read_books(connection, saved)
             saved.silences = silence_rows.silences(connection)
     except (sqlite3.DatabaseError, ValueError, TypeError):
         # Those tables are in the damaged part: sinks are sent everything saved, and silences have to be set again.
         return saved
     return saved
+
+
+def _read_books(connection: sqlite3.Connection, saved: Salvage) -> None:
+    if schema_version(connection) == 1:
+        for sink, cursor in connection.execute("SELECT sink, cursor FROM sink"):
+            saved.cursors[sink] = dict.fromkeys(Severity, cursor)
+        return
+    for sink, severity, cursor in connection.execute("SELECT sink, severity, cursor FROM sink_cursor"):
+        saved.cursors.setdefault(sink, dict.fromkeys(Severity, 0))[Severity(severity)] = cursor
+    # What was refused for ever stays refused.
+    saved.ahead.update(connection.execute("SELECT sink, seq FROM delivered_ahead UNION SELECT sink, seq FROM quarantine"))
 
 
 def rows_in_log(log: bytes) -> Salvage:
@@ -74,8 +91,8 @@ def rows_in_log(log: bytes) -> Salvage:
 def _scan(pages: Pages) -> Salvage:
     saved, seen = Salvage(), set()
     for row_id, values in table_rows(pages):
-        if len(values) == _ALERT_COLUMNS:
-            copy = (row_id, values[-1])  # a log holds each page many times over
+        if len(values) in _ALERT_COLUMNS:
+            copy = (row_id, values[11])  # its check; a log holds each page many times over
             if copy in seen:
                 continue
             row = _alert_row(row_id, values)
@@ -92,15 +109,25 @@ def _scan(pages: Pages) -> Salvage:
 
 
 def _alert_row(seq: int, values: list[Value]) -> SavedRow | None:
-    _, sensor, alert_id, revision, _, _, _, _, committed_at_ns, running_ns, body, crc = values
+    _, sensor, alert_id, revision, _, _, _, _, committed_at_ns, running_ns, body, crc, *rest = values
+    is_clock_synchronised = None if rest in ([], [None]) else bool(rest[0])
     if not (isinstance(sensor, str) and isinstance(alert_id, str) and isinstance(body, bytes)):
         return None
     if not (isinstance(revision, int) and isinstance(committed_at_ns, int) and isinstance(running_ns, int)):
         return None
-    if row_crc(seq, sensor=sensor, alert_id=alert_id, revision=revision, committed_at_ns=committed_at_ns, body=body) != crc:
+    expected = row_crc(
+        seq,
+        sensor=sensor,
+        alert_id=alert_id,
+        revision=revision,
+        committed_at_ns=committed_at_ns,
+        is_clock_synchronised=is_clock_synchronised,
+        body=body,
+    )
+    if expected != crc:
         return None
     try:
-        return SavedRow(seq, sensor, committed_at_ns, max(0, running_ns), decode_alert(body))
+        return SavedRow(seq, sensor, committed_at_ns, max(0, running_ns), is_clock_synchronised, decode_alert(body))
     except ValueError:
         return None
 
@@ -137,17 +164,39 @@ def carry_over(connection: sqlite3.Connection, saved: Salvage) -> int:
         alert_ledger.write_checkpoint(connection, saved.checkpoint)
     for silence in saved.silences:
         silence_rows.add_silence(connection, silence)
-    for sink, cursor in saved.cursors.items():
-        done = [row for row in rows if row.seq <= cursor]
-        forwarded = sum(not row.alert.is_silenced for row in done)
-        connection.execute("INSERT INTO sink(sink, cursor, created_before) VALUES(?, ?, ?)", (sink, len(done), forwarded))
+    for sink, cursors in saved.cursors.items():
+        _carry_books(connection, saved, sink, cursors, rows)
     # A sink whose cursor is lost must not begin behind what was saved.
     connection.execute("UPDATE ledger SET carried_over = ?", (len(rows),))
     return len(rows)
 
 
+def _carry_books(
+    connection: sqlite3.Connection, saved: Salvage, sink: str, cursors: dict[Severity, int], rows: Sequence[SavedRow]
+) -> None:
+    """A sink's books over the saved rows, which are numbered from 1 in their old order: what it was done with, it stays done with."""
+    new_cursors = {severity: sum(row.seq <= cursor for row in rows) for severity, cursor in cursors.items()}
+    ahead = [
+        (sink, number, int(row.alert.severity))
+        for number, row in enumerate(rows, 1)
+        if (sink, row.seq) in saved.ahead and row.seq > cursors[row.alert.severity]
+    ]
+    done = sum(row.seq <= cursors[row.alert.severity] and not row.alert.is_silenced for row in rows)
+    begin_books(connection, sink, new_cursors, created_before=done + len(ahead))
+    connection.executemany("INSERT INTO delivered_ahead(sink, seq, severity) VALUES(?, ?, ?)", ahead)
+    withhold_settled(connection, sink)
+
+
 def _insert(connection: sqlite3.Connection, row: SavedRow, *, seq: int | None) -> None:
-    insert_row(connection, row.alert, sensor=row.sensor, committed_at_ns=row.committed_at_ns, running_ns=row.running_ns, seq=seq)
+    insert_row(
+        connection,
+        row.alert,
+        sensor=row.sensor,
+        committed_at_ns=row.committed_at_ns,
+        running_ns=row.running_ns,
+        is_clock_synchronised=row.is_clock_synchronised,
+        seq=seq,
+    )
     connection.execute(
         "UPDATE ledger SET created_total = created_total + ?, running_ns = max(running_ns, ?)",
         (int(not row.alert.is_silenced), row.running_ns),

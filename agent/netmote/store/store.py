@@ -10,14 +10,14 @@ Raises StoreFull and other Retryable errors from any method; a ValueError or Key
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from netmote.alerts.alert import Alert, Committed, Silence
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
 from netmote.records.batch import Batch
-from netmote.store import alert_ledger, catalog, delivery_ledger, silence_rows
+from netmote.store import alert_ledger, catalog, delivery_ledger, expiry, silence_rows
 from netmote.store.alert_rows import RowsRead
 from netmote.store.config import StoreConfig
 from netmote.store.connection import PAGE_SIZE, Connection, Job, T, open_reader, open_writer
@@ -33,6 +33,7 @@ from netmote.store.salvage import Salvage, finish_replacing, log_octets, put_bac
 from netmote.store.state_lock import StateLock
 from netmote.store.statistics import StoreStatistics, daily_rate, days_of_disk
 from netmote.store.uninterrupted import finish
+from netmote.telemetry.heartbeat import SinkBooks
 
 __all__ = ["Checkpoint", "Gap", "Position", "Recovery", "SinkOutbox", "Store", "StoreFull", "StoreStatistics"]
 
@@ -40,12 +41,23 @@ _LEDGER_AUTOCHECKPOINT_PAGES = 1000
 _EXPIRY_CHUNK = 1000
 _MOST_ROOM_ATTEMPTS = 8
 _ENDED_SILENCES_KEPT = 1000
+_WITHHELD_TOLD = 100
 
 
 class Store:
     """The asynchronous facade. One per state directory at a time, which the lock in it enforces."""
 
-    def __init__(self, state_dir: Path, config: StoreConfig, *, sensor: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        config: StoreConfig,
+        *,
+        sensor: str,
+        clock: Clock,
+        is_clock_synchronised: Callable[[], bool | None] = lambda: None,
+    ) -> None:
+        """`is_clock_synchronised` is asked at each commit and stamped on its alerts; None: not known."""
+        self._is_clock_synchronised = is_clock_synchronised
         self._state_dir, self._config, self._sensor, self._clock = state_dir, config, sensor, clock
         self._running = RunningTime(clock)
         self._lock = StateLock(state_dir)
@@ -180,6 +192,7 @@ class Store:
             sensor=self._sensor,
             now_ns=self._clock.now_ns(),
             running=self._running.now_ns(),
+            is_clock_synchronised=self._is_clock_synchronised(),
         )
         return await finish(self._write_with_room(job))
 
@@ -201,7 +214,7 @@ class Store:
         is_disk_full = self._records.free_bytes() < self._reserve.size
         if is_disk_full and (self._reserve.release() or await self._records.shed_oldest()):
             return True
-        expire = partial(delivery_ledger.expire_for_room, limit=_EXPIRY_CHUNK, only_finished=is_disk_full)
+        expire = partial(expiry.expire_for_room, limit=_EXPIRY_CHUNK, only_finished=is_disk_full)
         removed = await self._write(expire)
         self._expired_for_room += removed
         return removed > 0
@@ -240,9 +253,9 @@ class Store:
         await self._write(partial(delivery_ledger.forget_sink, sink=sink))
 
     async def pending(self, sink: str, *, limit: int) -> list[Committed]:
-        """The next revisions for a sink in the order of their numbers: not silenced, not quarantined.
+        """The next revisions for a sink in the order to offer them: the gravest first, then by number; never n+1 of an alert before n.
 
-        A row that fails its check cannot be delivered: it is quarantined for the sink and counted. Raises KeyError when the
+        Behind them come those asked for again by `resend`. A row that fails its check cannot be delivered: it is quarantined for the sink and counted. Raises KeyError when the
         sink is not registered.
         """
         while True:
@@ -253,16 +266,20 @@ class Store:
             if sound or not rows.damaged:
                 return sound
 
-    async def acknowledge(self, sink: str, seq: int, *, delivered: int) -> None:
-        """Everything up to `seq` is done for this sink, `delivered` rows of it by delivery. Repeating it is nothing.
+    async def acknowledge(self, sink: str, numbers: Sequence[int]) -> None:
+        """The sink accepted these revisions. Repeating it is nothing; neither is one that was quarantined meanwhile.
 
-        Quarantine refused rows first. Raises ValueError when `delivered` is not what was pending up to `seq`.
+        Raises ValueError on a number this ledger never gave, KeyError when the sink is not registered.
         """
-        await self._write(partial(delivery_ledger.acknowledge, sink=sink, seq=seq, delivered=delivered))
+        await self._write(partial(delivery_ledger.acknowledge, sink=sink, numbers=numbers))
 
     async def quarantine(self, sink: str, seq: int, reason: str) -> None:
         """Take one pending revision out of a sink's way for ever, with the reason."""
         await self._write(partial(delivery_ledger.quarantine, sink=sink, seq=seq, reason=reason, now_ns=self._clock.now_ns()))
+
+    async def books(self, sink: str) -> SinkBooks:
+        """How far a sink got, for its heartbeat: cheap, whatever waits. Raises KeyError when the sink is not registered."""
+        return await self._read(partial(delivery_ledger.books, sink=sink, limit=_WITHHELD_TOLD))
 
     async def outbox(self) -> list[SinkOutbox]:
         """The books of every sink, by name."""
@@ -290,7 +307,7 @@ class Store:
         def tidy(connection: sqlite3.Connection) -> int:
             alert_ledger.note_running(connection, running)
             silence_rows.forget_ended(connection, self._clock.now_ns(), keep=_ENDED_SILENCES_KEPT)
-            return delivery_ledger.expire_old(connection, running_before=expired_before, limit=_EXPIRY_CHUNK)
+            return expiry.expire_old(connection, running_before=expired_before, limit=_EXPIRY_CHUNK)
 
         try:
             self._expired_alerts += await self._write(tidy)

@@ -27,6 +27,7 @@ class SinkBooks:
     queued: int
     withheld: tuple[Withheld, ...] = ()  # the latest ones, bounded
     withheld_from: int = 0  # below this number `withheld` is no longer whole
+    last_seq: int = 0  # the last number the ledger gave, at the same instant
 
 
 @dataclass(frozen=True, slots=True)
