@@ -58,6 +58,12 @@ def _status() -> Command:
     return status
 
 
+def _top() -> Command:
+    from netmote.cli.top import top
+
+    return top
+
+
 def _doctor() -> Command:
     from netmote.cli.doctor import doctor
 
@@ -96,6 +102,7 @@ COMMANDS: dict[str, tuple[Callable[[], Command | typer.Typer], str]] = {
     "poll": (_poll, "Poll one SNMP device."),
     "discover": (_discover, "Search networks for SNMP devices and propose targets."),
     "status": (_status, "Show how the daemon is doing."),
+    "top": (_top, "Watch the daemon live: inputs, talkers, alerts."),
     "doctor": (_doctor, "Check what a sensor needs, and how to mend what is wrong."),
     "alerts": (_alerts, "List, explain and silence alerts."),
     "export": (_export, "Export recorded telemetry."),
