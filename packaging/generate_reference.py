@@ -34,7 +34,9 @@ def _section(lines: list[str], model: type[BaseModel], title: str, *, level: int
     lines += [f"{'#' * level} {title}", "", (model.__doc__ or "").strip().splitlines()[0], ""]
     nested: list[tuple[str, type[BaseModel]]] = []
     lines += ["| key | kind | default | meaning |", "| --- | --- | --- | --- |"]
-    for name, field in model.model_fields.items():
+    # What it is and what it is called stand first, also where a model inherits the rest.
+    order = {"type": 0, "name": 1}
+    for name, field in sorted(model.model_fields.items(), key=lambda item: order.get(item[0], 2)):
         inner = _models(field.annotation)
         nested += [(f"{name}" if len(inner) == 1 else f"{name} ({_tag(each)})", each) for each in inner]
         meaning = (field.description or "").replace("\n", " ").replace("|", "\\|")

@@ -12,9 +12,9 @@ from types import coroutine
 from typing import Any
 
 import pytest
-from collector import Collector
 from sink_alerts import committed_alert
 
+from collector import Collector
 from netmote.errors import PartialDelivery, Permanent, Retryable
 from netmote.sinks.journal.config import JournalConfig
 from netmote.sinks.journal.sink import JournalSink
@@ -145,7 +145,7 @@ class StandardOutput(LocalReceiver):
         for line in self._lines.splitlines():
             with contextlib.suppress(ValueError):  # a torn line, or what filled the pipe
                 document = json.loads(line)
-                whole.append(f"{document['alert_id']}/{document['revision']}")
+                whole.append(document["metadata"]["uid"])
         return list(dict.fromkeys(whole))
 
     async def hang(self) -> None:

@@ -20,8 +20,8 @@ def scan(network: Network, target: str, ports: int, *, source: str | None = None
     subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
-def scans(events: list[dict]) -> list[dict]:
-    return [event for event in events if event["data"]["technique"] == "T1046"]
+def scans(findings: list[dict]) -> list[dict]:
+    return [each for each in findings if each["finding_info"].get("attacks") == [{"technique": {"uid": "T1046"}}]]
 
 
 def test_scan_is_alerted_forwarded_and_survives_a_kill(
@@ -35,24 +35,25 @@ def test_scan_is_alerted_forwarded_and_survives_a_kill(
     daemon.start()
     began = time.monotonic()
     scan(network, "10.77.0.1", 1000)
-    found = wait_for(lambda: scans(collector.events()), 20 - (time.monotonic() - began), "the scan at the collector")
+    found = wait_for(lambda: scans(collector.findings()), 20 - (time.monotonic() - began), "the scan at the collector")
     assert time.monotonic() - began < 20
-    data = found[0]["data"]
-    assert "10.77.0." in data["entity"]["name"]
-    assert any(each["value"] > 100 for each in data["contributors"])
-    assert data["evidence"]["top_ports"]
-    assert data["check"]
+    finding = found[0]
+    alert_id = finding["finding_info"]["uid"]
+    assert "10.77.0." in finding["resources"][0]["name"]
+    assert any(each["value"] > 100 for each in finding["unmapped"]["contributors"])
+    assert finding["unmapped"]["evidence"]["top_ports"]
+    assert finding["remediation"]["desc"]
 
     daemon.kill()
     kept = [alert for alert in daemon.alerts() if alert["technique"] == "T1046"]
     assert kept
-    assert kept[0]["alert_id"] == data["alert_id"]
-    shown = daemon.netmote("alerts", "show", data["alert_id"][:8])
+    assert kept[0]["alert_id"] == alert_id
+    shown = daemon.netmote("alerts", "show", alert_id[:8])
     assert shown.returncode == 0
     assert "netmote alerts silence" in shown.stdout
     daemon.start()
     again = [alert["alert_id"] for alert in daemon.alerts() if alert["technique"] == "T1046"]
-    assert data["alert_id"] in again
+    assert alert_id in again
     assert daemon.stop() == 0
     ids = [(event["source"], event["id"]) for event in collector.events()]
     assert len(ids) == len(set(ids))
@@ -75,7 +76,7 @@ def test_collector_outage_loses_nothing(network: Network, daemon: DaemonProcess,
     daemon.start()
     made = {(alert["alert_id"]) for alert in daemon.alerts()}
     collector.start()
-    wait_for(lambda: made <= {e["data"]["alert_id"] for e in collector.events()}, 70, "what was made during the outage")
+    wait_for(lambda: made <= collector.alert_ids(), 70, "what was made during the outage")
     wait_for(lambda: all(not s["queued"] for s in daemon.status()["sinks"]), 20, "an empty queue")
     code = f"import urllib.request; print(urllib.request.urlopen('{collector.url}count', timeout=10).read().decode())"
     count = json.loads(run(*network.in_sensor(PYTHON, "-c", code)).stdout)

@@ -114,16 +114,17 @@ def test_a_device_that_falls_silent_is_alerted_and_resolved(
     wait_for(lambda: daemon.status()["devices"][0]["state"] == "up", 20, "an answer of the device")
     agent.stop()
 
-    def events(state: str) -> list[dict]:
-        found = [event["data"] for event in collector.events()]
-        return [data for data in found if data["group"] == "device_unreachable" and data["state"] == state]
+    def findings(activity: int) -> list[dict]:
+        found = [each for each in collector.findings() if each["activity_id"] == activity]
+        return [each for each in found if each["finding_info"]["analytic"]["uid"] == "device_unreachable"]
 
-    firing = wait_for(lambda: events("firing"), 30, "device-unreachable at the collector")[0]
-    assert firing["entity"]["name"] == "box"
+    created, closed = 1, 3
+    firing = wait_for(lambda: findings(created), 30, "device-unreachable at the collector")[0]
+    assert firing["resources"][0]["name"] == "box"
     assert daemon.status()["devices"][0]["state"] in ("snmp_broken", "unreachable", "probation")
     agent.start()
-    resolved = wait_for(lambda: events("resolved"), 40, "the end of device-unreachable at the collector")[0]
-    assert resolved["alert_id"] == firing["alert_id"]
+    resolved = wait_for(lambda: findings(closed), 40, "the end of device-unreachable at the collector")[0]
+    assert resolved["finding_info"]["uid"] == firing["finding_info"]["uid"]
     wait_for(lambda: daemon.status()["devices"][0]["state"] == "up", 20, "the device up again")
     assert daemon.stop() == 0
 

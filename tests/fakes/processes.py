@@ -201,3 +201,11 @@ class CollectorProcess:
             return [json.loads(body) for (body,) in connection.execute("SELECT body FROM event ORDER BY position")]
         finally:
             connection.close()
+
+    def findings(self) -> list[dict[str, Any]]:
+        """The OCSF findings among them, without the signs of life."""
+        return [event["data"] for event in self.events() if event["type"].startswith("io.netmote.alert.")]
+
+    def alert_ids(self) -> set[str]:
+        """Of which alerts it has a revision."""
+        return {finding["finding_info"]["uid"] for finding in self.findings()}

@@ -150,7 +150,7 @@ def test_ready_in_time(sensor: Sensor) -> None:
 def test_scan_is_alerted(sensor: Sensor) -> None:
     """A scan seen on the wire by the unprivileged service is at the collector, and in the journal with fields of its own."""
     alert_id = min(sensor.scan())
-    wait_for(lambda: alert_id in {e["data"]["alert_id"] for e in sensor.collector.events()}, 20, "the alert at the collector")
+    wait_for(lambda: alert_id in sensor.collector.alert_ids(), 20, "the alert at the collector")
     entries = [json.loads(line) for line in sensor.box.journal(f"NETMOTE_ALERT_ID={alert_id}").splitlines()]
     assert entries
     assert entries[0]["NETMOTE_TECHNIQUE"] == "T1046"
@@ -244,7 +244,7 @@ def test_upgrade_during_an_outage(sensor: Sensor, newer_package: Path) -> None:
     assert sensor.config_path.read_text() == edited
     assert (sensor.config_path.parent / "netmote.yaml.dpkg-dist").exists()
     sensor.collector.start()
-    wait_for(lambda: made <= {e["data"]["alert_id"] for e in sensor.collector.events()}, 70, "the alerts of the outage")
+    wait_for(lambda: made <= sensor.collector.alert_ids(), 70, "the alerts of the outage")
     assert before <= {event["id"] for event in sensor.collector.events()}
 
 

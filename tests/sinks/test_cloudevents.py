@@ -9,7 +9,7 @@ from cloudevents.core.v1.event import CloudEvent
 from sink_alerts import SECOND, START, committed_alert
 
 from netmote.alerts.alert import AlertState
-from netmote.sinks.webhook.cloudevents import cloud_event, encode_event, join_batch
+from netmote.sinks.cloudevents import cloud_event, encode_event, join_batch
 
 
 def test_the_official_library_reads_each_event() -> None:
@@ -28,7 +28,7 @@ def test_the_official_library_reads_each_event() -> None:
         7,
         "critical",
     ]
-    assert event.get_data()["title"].startswith("192.0.2.7 tried 412 ports")
+    assert event.get_data()["finding_info"]["title"].startswith("192.0.2.7 tried 412 ports")
 
 
 def test_attribute_names_obey_the_specification() -> None:
@@ -54,4 +54,4 @@ def test_every_event_stays_below_64_kib() -> None:
     """CloudEvents 1.0, "Size Limits"."""
     event = encode_event(committed_alert(title="\x01" * 9_999, check="\x01" * 9_999, group="\x01" * 9_999))
     assert len(event) < 64 * 1024
-    assert json.loads(event)["data"]["omitted"] == []
+    assert json.loads(event)["data"]["unmapped"]["omitted"] == []

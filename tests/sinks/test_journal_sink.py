@@ -49,7 +49,7 @@ async def test_native_entry(tmp_path: Path) -> None:
     assert fields["NETMOTE_ALERT_ID"].endswith("4")
     assert fields["NETMOTE_ENTITY"] == "host:192.0.2.7"
     assert (fields["NETMOTE_SENSOR"], fields["NETMOTE_LEDGER_EPOCH"], fields["NETMOTE_SEQ"]) == ("branch-7", "3f2a9c", "4")
-    assert json.loads(fields["NETMOTE_ALERT"])["technique"] == "T1046"
+    assert json.loads(fields["NETMOTE_ALERT"])["metadata"]["sequence"] == 4
 
 
 def test_resolved_is_at_most_a_notice() -> None:
@@ -66,7 +66,7 @@ async def test_json_lines_on_standard_output(tmp_path: Path) -> None:
     await sink.deliver([committed_alert(1), committed_alert(2)])
     await sink.close()
     os.close(descriptor)
-    assert [json.loads(line)["seq"] for line in (tmp_path / "out").read_text().splitlines()] == [1, 2]
+    assert [json.loads(line)["metadata"]["sequence"] for line in (tmp_path / "out").read_text().splitlines()] == [1, 2]
 
 
 async def test_text_for_people(tmp_path: Path) -> None:

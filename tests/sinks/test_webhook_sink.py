@@ -43,7 +43,7 @@ async def test_what_is_posted(tmp_path: Path) -> None:
         assert headers["Content-Encoding"] == "gzip"
         assert headers["User-Agent"] == "netmote"
         assert not {"Authorization", "Cookie"} & headers.keys()
-        assert [event["data"]["title"] for event in collector.events] == [row.alert.title for row in BATCH]
+        assert [event["data"]["finding_info"]["title"] for event in collector.events] == [row.alert.title for row in BATCH]
 
 
 async def test_compression_can_be_left_out(tmp_path: Path) -> None:
@@ -209,8 +209,8 @@ async def test_the_collector_as_a_process_keeps_what_it_acknowledged(tmp_path: P
 def test_old_tls_is_not_spoken(tmp_path: Path) -> None:
     """TLS 1.2 is the least (RFC 9325 section 3.1.1)."""
     sink = WebhookSink(WebhookConfig(type="webhook", url="https://127.0.0.1/", ca_file=Authority(tmp_path).file))
-    _, context = sink._credentials()
-    assert context is not None
+    assert sink._http.tls is not None
+    context = sink._http.tls.context()
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname

@@ -1,4 +1,8 @@
-"""An alert as a JSON document for people and programs beyond this sensor. Pure; every sink that speaks JSON sends this one.
+"""An alert as a bounded JSON document in netmote's own words. Pure; what every format of the sinks is made of.
+
+The command line and the status page show it as it is, because those are the words of the rules, the silences and the documentation.
+Upstream gets it in a standard's words (`sinks.ocsf` and its neighbours), each of which takes its fields from here: what is cut, and
+how a text or a number is made fit for JSON, is decided once.
 
 Version 1. Instants are RFC 3339 in UTC with microseconds; `_octets`, `_packets` and `_slices` say their unit, and each contributor
 names its own. `score` is 1 - p (0 to 1, high is anomalous), `surprise` is -log10 p. What is not known is null.
@@ -23,8 +27,8 @@ from netmote.windows.vector import Quality
 
 SCHEMA_VERSION = 1
 
-# CloudEvents 1.0 section "Size Limits": 64 KiB pass everywhere. The envelope takes the rest.
-MAX_DOCUMENT_BYTES = 60_000
+# CloudEvents 1.0 section "Size Limits": 64 KiB pass everywhere. The envelope and the standard's own words take the rest.
+MAX_DOCUMENT_BYTES = 56_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_TEXT, _MAX_NAME = 1_024, 256
@@ -147,6 +151,7 @@ def _fitted(document: dict[str, Any], omitted: list[str]) -> dict[str, Any]:
         ("contributors", lambda: document.update(contributors=document["contributors"][:_FEW])),
         ("evidence.top_peers", lambda: evidence.update(top_peers=[])),
         ("labels", lambda: document.update(labels=dict(list(document["labels"].items())[:_FEW]))),
+        ("labels", lambda: document.update(labels={})),
     )
     for name, cut in cuts:
         if len(encode(document)) <= MAX_DOCUMENT_BYTES:

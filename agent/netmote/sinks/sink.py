@@ -1,7 +1,7 @@
-"""The sink protocol."""
+"""The sink protocol, and what some sinks can beside it."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from netmote.alerts.alert import Committed
 from netmote.telemetry.heartbeat import Heartbeat
@@ -28,3 +28,26 @@ class Sink(Protocol):
     async def beat(self, heartbeat: Heartbeat) -> None: ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class StateSink(Protocol):
+    """A sink whose receiver keeps the present state in memory only, and must be told it again and again.
+
+    `resend` is called before the first `deliver` after each `open`, then every `resend_interval` seconds until `close`, with the latest
+    revision of each alert that is firing and not silenced: the ledger is the one place that knows. Never while `deliver` or `beat` is
+    under way. Raises `Retryable` for the caller to try again; what the receiver refuses for ever is the sink's to leave out and to say.
+    """
+
+    resend_interval: float  # seconds
+
+    async def resend(self, active: Sequence[Committed]) -> None: ...
+
+
+@runtime_checkable
+class CertifiedSink(Protocol):
+    """A sink over TLS that knows when the certificates it uses end."""
+
+    def certificate_expiries(self) -> Mapping[str, int]:
+        """The notAfter in UTC nanoseconds by kind of certificate: `client`, `authority`. Empty while none is loaded."""
+        ...

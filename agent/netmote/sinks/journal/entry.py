@@ -3,8 +3,10 @@
 from typing import Any
 
 from netmote.alerts.alert import AlertState, Committed
-from netmote.sinks.alert_document import alert_document, encode, rfc3339
+from netmote.sinks.alert_document import encode, rfc3339
+from netmote.sinks.announcement import happened_at_ns, headline, one_line, priority
 from netmote.sinks.heartbeat_document import heartbeat_document
+from netmote.sinks.ocsf import detection_finding
 from netmote.telemetry.heartbeat import Heartbeat
 
 # Catalogue ids, one per kind of message (sd_id128, made once at random): `journalctl MESSAGE_ID=...` finds them all.
@@ -16,34 +18,27 @@ MESSAGE_IDS = {
 HEARTBEAT_MESSAGE_ID = "5d0a7e3b91c84f27a6f2d8b34e10c97b"
 
 
-def one_line(text: str) -> str:
-    """Without line breaks and other characters that a terminal or a parser of lines would act on."""
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
 def text_line(committed: Committed) -> str:
     """For people: time, severity, state, what, where, and how to see more."""
     alert = committed.alert
-    seen = alert.resolved_at_ns if alert.resolved_at_ns is not None else alert.last_seen_ns
     repeated = f" ({alert.count} times)" if alert.count > 1 else ""
     return one_line(
-        f"{rfc3339(seen)} {alert.severity.word} {alert.state.value}: {alert.title}{repeated} [{alert.entity}] alert={alert.alert_id}"
+        f"{rfc3339(happened_at_ns(committed))} {alert.severity.word} {alert.state.value}: {alert.title}{repeated} [{alert.entity}] alert={alert.alert_id}"
     )
 
 
 def json_line(committed: Committed) -> str:
-    """The alert document on one line."""
-    return encode(alert_document(committed)).decode()
+    """The OCSF finding on one line."""
+    return encode(detection_finding(committed)).decode()
 
 
 def journal_fields(committed: Committed) -> list[tuple[str, Any]]:
     """Fields of one entry (systemd.journal-fields(7)); our own begin with NETMOTE_."""
     alert = committed.alert
     return [
-        ("MESSAGE", one_line(f"{alert.state.value}: {alert.title} [{alert.entity}]")),
+        ("MESSAGE", headline(committed)),
         ("MESSAGE_ID", MESSAGE_IDS[alert.state]),
-        # A resolved alert is good news: notice, whatever the severity was.
-        ("PRIORITY", max(5, int(alert.severity)) if alert.state is AlertState.RESOLVED else int(alert.severity)),
+        ("PRIORITY", int(priority(committed))),
         ("SYSLOG_IDENTIFIER", "netmote"),
         ("NETMOTE_ALERT_ID", alert.alert_id),
         ("NETMOTE_EVENT_ID", alert.event_id),
