@@ -85,12 +85,11 @@ async def test_more_ranges_than_are_told_say_from_where_they_are_whole(opened):
 
 async def test_settled_numbers_are_delivered_or_withheld_under_any_order_of_work(opened, clock):
     """A seeded run: up to `settled_seq` each number was delivered or stands in a range; no number that waits does."""
-    rng, store, number = random.Random(11), await opened(), 0
+    rng, store = random.Random(11), await opened()
     for sink in ("a", "b"):
         await store.register_sink(sink)
     delivered = {"a": set(), "b": set()}
-    for _ in range(150):
-        number += 1
+    for number in range(1, 151):
         severity = Severity(rng.choice([2, 4, 5, 6]))
         await store.commit([alert(number, is_silenced=rng.random() < 0.2, severity=severity)], None)
         sink = rng.choice("ab")

@@ -3,6 +3,9 @@
 Each sink has a cursor in the ledger and a task of its own, so that a slow one holds nobody back. A cursor moves only when
 the receiver has accepted. A row that is refused for ever is found by halving the batch, quarantined with the reason, and
 the rest goes on. There is no limit of tries: what is in the ledger waits.
+
+The same task carries the heartbeats, for a sink does one thing at a time: one slot, the newest wins, served between batches and
+while the task waits, be it for alerts or for the end of a back-off. A heartbeat that cannot be sent is counted, never repeated.
 """
 
 import asyncio
@@ -16,6 +19,7 @@ from netmote.errors import PartialDelivery, Permanent, Retryable
 from netmote.sinks.sink import Sink
 from netmote.store.store import Store
 from netmote.telemetry.health import Health, Level
+from netmote.telemetry.heartbeat import Heartbeat
 from netmote.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -38,44 +42,72 @@ class Deliver:
         self._store, self._batch_limit, self._clock = store, batch_limit, clock
         self._health, self._metrics = health, metrics
         self._backoff = Backoff(base=_BACKOFF_BASE, cap=_BACKOFF_CAP, random=random)
-        self._committed = asyncio.Event()
+        self._stirred = asyncio.Event()  # there may be something to deliver, or a heartbeat waits
+        self._beat_waits = asyncio.Event()
+        self._beat: Heartbeat | None = None
+        self._is_beat_lost = False
         self._is_open = False
 
     def wake(self) -> None:
-        """Something was committed."""
-        self._committed.set()
+        """Something was committed, or is to be sent again."""
+        self._stirred.set()
+
+    def offer_beat(self, heartbeat: Heartbeat) -> None:
+        """Send this heartbeat as soon as the sink is free; one that still waits is superseded and counted as such."""
+        if self._beat is not None:
+            self._count_beat("superseded")
+        self._beat = heartbeat
+        self._beat_waits.set()
+        self._stirred.set()
 
     async def run(self) -> None:
         """Deliver until cancelled."""
         await self._store.register_sink(self.sink.name)
         try:
             while True:
-                self._committed.clear()
+                self._stirred.clear()
+                await self._send_beat()
                 if not await self._deliver_some():
-                    await self._wait_committed()
+                    await self._wait_stirred()
         finally:
             self._is_open = False
             await self.sink.close()
 
     async def drain(self, deadline: float) -> None:
-        """One last attempt at what waits, within `deadline` seconds; what is not accepted stays in the ledger."""
+        """One last attempt at what waits, within `deadline` seconds; alerts that are not accepted stay in the ledger."""
         try:
             async with asyncio.timeout(deadline):
                 while rows := await self._store.pending(self.sink.name, limit=self._batch_limit):
                     await self._open()
                     await self._offer(rows)
+                await self._send_beat()
         except (TimeoutError, Retryable):
             log.info("alerts wait in the ledger for the next start", extra={"component": self.component})
         finally:
+            if self._beat is not None:
+                self._beat = None
+                self._count_beat("failed")
             self._is_open = False
             await self.sink.close()
 
-    async def _wait_committed(self) -> None:
+    async def _wait_stirred(self) -> None:
         try:
             async with asyncio.timeout(_POLL_SECONDS):
-                await self._committed.wait()
+                await self._stirred.wait()
         except TimeoutError:
             return
+
+    async def _back_off(self, seconds: float) -> None:
+        """Wait that long, whatever is committed meanwhile; a heartbeat goes out at once."""
+        due = asyncio.get_running_loop().time() + seconds
+        while True:
+            self._beat_waits.clear()
+            await self._send_beat()
+            try:
+                async with asyncio.timeout_at(due):
+                    await self._beat_waits.wait()
+            except TimeoutError:
+                return
 
     async def _deliver_some(self) -> bool:
         """Offer one batch. Returns whether it is worth looking for more at once."""
@@ -87,7 +119,7 @@ class Deliver:
             await self._offer(rows)
         except Retryable as error:
             self._failed(error)
-            await asyncio.sleep(self._backoff.next_delay(after=error.after))
+            await self._back_off(self._backoff.next_delay(after=error.after))
         else:
             self._succeeded()
         return True
@@ -99,6 +131,7 @@ class Deliver:
 
     async def _offer(self, rows: list[Committed]) -> None:
         """Deliver rows in order; on return each is acknowledged or quarantined. Raises Retryable with the rest untouched."""
+        await self._send_beat()
         try:
             await self._timed(rows)
         except PartialDelivery as error:
@@ -114,6 +147,25 @@ class Deliver:
             await self._offer(rows[middle:])
         else:
             await self._acknowledge(rows)
+
+    async def _send_beat(self) -> None:
+        beat, self._beat = self._beat, None
+        if beat is None:
+            return
+        outcome = "failed"
+        try:
+            await self._open()
+            await self.sink.beat(beat)
+            outcome = "sent"
+        except (Retryable, Permanent) as error:
+            if not self._is_beat_lost:
+                log.warning("does not take heartbeats: %s", error, extra={"component": self.component})
+        finally:
+            self._is_beat_lost = outcome == "failed"
+            self._count_beat(outcome)
+
+    def _count_beat(self, outcome: str) -> None:
+        self._metrics.heartbeats_total.inc(sink=self.sink.name, outcome=outcome)
 
     async def _timed(self, rows: list[Committed]) -> None:
         began = self._clock.monotonic()

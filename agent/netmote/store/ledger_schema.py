@@ -152,8 +152,8 @@ LEDGER_MIGRATIONS = (
                  cursor INTEGER NOT NULL,
                  PRIMARY KEY(sink, severity)
                ) STRICT, WITHOUT ROWID""",
-            "INSERT INTO sink_cursor(sink, severity, cursor)"
-            " SELECT s.sink, v.value, s.cursor FROM sink s, json_each('[0,1,2,3,4,5,6,7]') v",
+            """INSERT INTO sink_cursor(sink, severity, cursor)
+               SELECT s.sink, v.value, s.cursor FROM sink s, json_each('[0,1,2,3,4,5,6,7]') v""",
             "ALTER TABLE sink DROP COLUMN cursor",
             "ALTER TABLE sink ADD COLUMN resend_asked INTEGER NOT NULL DEFAULT 0",
             "ALTER TABLE sink ADD COLUMN resent INTEGER NOT NULL DEFAULT 0",
@@ -182,8 +182,8 @@ LEDGER_MIGRATIONS = (
             # The table above is whole from this number on.
             "CREATE TABLE withheld_floor(sink TEXT PRIMARY KEY, below INTEGER NOT NULL) STRICT, WITHOUT ROWID",
             # Version 1 did not note what expired: of its numbers nothing whole can be said.
-            "INSERT INTO withheld_floor(sink, below)"
-            " SELECT s.sink, 1 + ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'alert_revision'), 0) FROM sink s",
+            """INSERT INTO withheld_floor(sink, below)
+               SELECT s.sink, 1 + ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'alert_revision'), 0) FROM sink s""",
             # NULL: not known.
             "ALTER TABLE alert_revision ADD COLUMN is_clock_synchronised INTEGER",
             # Changes at every opening, here and in the file beside the ledger: an older copy of one of them is seen.
