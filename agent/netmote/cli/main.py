@@ -70,6 +70,12 @@ def _doctor() -> Command:
     return doctor
 
 
+def _collector() -> Command:
+    from netmote.cli.collector import collector
+
+    return collector
+
+
 def _export() -> Command:
     from netmote.cli.export import export
 
@@ -105,6 +111,7 @@ COMMANDS: dict[str, tuple[Callable[[], Command | typer.Typer], str]] = {
     "top": (_top, "Watch the daemon live: inputs, talkers, alerts."),
     "doctor": (_doctor, "Check what a sensor needs, and how to mend what is wrong."),
     "alerts": (_alerts, "List, explain and silence alerts."),
+    "collector": (_collector, "Receive alerts and heartbeats of sensors: the reference upstream."),
     "export": (_export, "Export recorded telemetry."),
     "models": (_models, "Show model bundles."),
     "service": (_service, "Print or install the systemd unit."),
