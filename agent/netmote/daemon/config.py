@@ -18,7 +18,7 @@ from netmote.sinks.journal.config import JournalConfig
 from netmote.sinks.webhook.config import WebhookConfig
 from netmote.snmp.config import SnmpConfig
 from netmote.store.config import StoreConfig
-from netmote.telemetry.config import LogConfig
+from netmote.telemetry.config import HeartbeatConfig, LogConfig
 from netmote.web.config import WebConfig
 
 SinkConfig = Annotated[JournalConfig | WebhookConfig, Field(discriminator="type")]
@@ -55,6 +55,9 @@ class Config(AnalysisConfig):
     flow_export: tuple[FlowExportConfig, ...] = ()
     """Where flow records go, beside the store. Each has a name of its own. None: no flow leaves this machine."""
 
+    heartbeat: HeartbeatConfig = HeartbeatConfig()
+    """Signs of life to the sinks."""
+
     web: WebConfig = WebConfig()
     """The status page and the metrics."""
 
@@ -67,6 +70,9 @@ class Config(AnalysisConfig):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"sink names are unique; given twice: {', '.join(twice)}")
+        unknown = sorted(set(self.heartbeat.left_out_sinks) - set(names))
+        if unknown:
+            raise ValueError(f"heartbeat.left_out_sinks names sinks there are not: {', '.join(unknown)}")
         return self
 
     @model_validator(mode="after")
