@@ -11,6 +11,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "analysis": ("windows", "scoring", "models", "alerts"),
     "sinks": ("sinks",),
     "flow_export": ("flow_export",),
+    "heartbeat": ("heartbeat",),
     "web": ("web",),
     "log": ("log",),
 }
