@@ -107,7 +107,7 @@ class Survey:
             inputs=self._inputs(now_ns),
             devices=self._devices(),
             interfaces=self.tallies.ports.get(Entity(EntityKind.DEVICE, daemon.sensor), ()),
-            drops=self._drops(),
+            drops=self.drops(),
             models=self._models(),
             learning=self._learning(),
             alerts=tuple(alert_summary(row.alert) for row in alerts),
@@ -183,7 +183,8 @@ class Survey:
             )
         return tuple(devices)
 
-    def _drops(self) -> dict[str, int]:
+    def drops(self) -> dict[str, int]:
+        """What went no further since the start, by `stage/reason`; only what is not zero."""
         drops: Counter[str] = Counter()
         for source, tally in self.tallies.sources.items():
             stage = source.partition(":")[0]
