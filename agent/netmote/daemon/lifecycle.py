@@ -26,7 +26,9 @@ from netmote.daemon.deliver import Deliver
 from netmote.daemon.deliveries import Deliveries
 from netmote.daemon.discards import Discards
 from netmote.daemon.flow_exports import FlowExports
+from netmote.daemon.heartbeat import Heartbeats
 from netmote.daemon.ingest import Ingest, Observed
+from netmote.daemon.kernel_clock import read_kernel_clock
 from netmote.daemon.learned import LearnedFile
 from netmote.daemon.memory import settle, trim
 from netmote.daemon.model_health import are_same_bundles, judge_models
@@ -76,7 +78,13 @@ class Daemon:
         self.health = Health(clock)
         self.discards = Discards(self.metrics)
         self.notify = ServiceNotify()
-        self.store = Store(state_dir, config.store, sensor=self.sensor, clock=clock)
+        self.store = Store(
+            state_dir,
+            config.store,
+            sensor=self.sensor,
+            clock=clock,
+            is_clock_synchronised=lambda: read_kernel_clock().is_synchronised,
+        )
         self.ingest = Ingest(
             self.store,
             self._hand_on,
@@ -178,6 +186,7 @@ class Daemon:
         for name, run in (
             ("maintenance", self._maintain),
             ("survey", self.survey.run),
+            ("heartbeat", Heartbeats(self).run),
             ("loop_probe", self._probe_loop),
             ("level", self._tell_level),
         ):
