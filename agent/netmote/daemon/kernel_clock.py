@@ -8,6 +8,7 @@ import ctypes
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 # linux/timex.h
@@ -52,9 +53,13 @@ class KernelClock:
     is_synchronised: bool | None
 
 
+@cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def _adjtimex(state: Timex) -> int:
-    library = ctypes.CDLL(None, use_errno=True)
-    if library.adjtimex(ctypes.byref(state)) < 0:
+    if _library().adjtimex(ctypes.byref(state)) < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return 0
