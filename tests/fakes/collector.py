@@ -55,14 +55,14 @@ class Collector:
         self.port = port
         self.requests: list[dict[str, str]] = []  # headers of the POSTs of this run
         self._behaviour = Behaviour()
-        self._ssl = ssl_context
+        self.ssl_context = ssl_context
         self._runner: web.AppRunner | None = None
         self._database = sqlite3.connect(database, isolation_level=None)
         self._database.executescript(_SCHEMA)
 
     @property
     def url(self) -> str:
-        return f"{'https' if self._ssl else 'http'}://{self.address}:{self.port}/"
+        return f"{'https' if self.ssl_context else 'http'}://{self.address}:{self.port}/"
 
     def behave(self, **changes: Any) -> None:
         """Let the next POSTs fare differently; see `Behaviour`."""
@@ -93,7 +93,7 @@ class Collector:
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.address, self.port, ssl_context=self._ssl)
+        site = web.TCPSite(self._runner, self.address, self.port, ssl_context=self.ssl_context)
         await site.start()
         self.port = self._runner.addresses[0][1]
 

@@ -1,0 +1,9 @@
+"""The one table of harnesses: every sink that the contract suite runs over, by its name."""
+
+from local_receivers import Journal, StandardOutput
+from sink_receiver import Receiver, TlsReceiver
+from webhook_receiver import TlsWebhookReceiver, WebhookReceiver
+
+RECEIVERS: dict[str, type[Receiver]] = {"webhook": WebhookReceiver, "stdout": StandardOutput, "journal": Journal}
+
+TLS_RECEIVERS: dict[str, type[TlsReceiver]] = {"webhook": TlsWebhookReceiver}
