@@ -74,7 +74,7 @@ def discover(
         usm = usm_settings(user, auth_protocol, auth_file, priv_protocol, priv_file)
     try:
         addresses = addresses_in(networks)
-        pattern, credentials = _pattern(version, community, usm, port=port, timeout=timeout, retries=retries)
+        pattern, credentials = pattern_of(version, community, usm, port=port, timeout=timeout, retries=retries)
     except ValidationError as error:
         problems = "; ".join(str(problem["msg"]) for problem in error.errors())
         typer.echo(f"netmote discover: {problems}", err=True)
@@ -82,7 +82,7 @@ def discover(
     except (ValueError, NetmoteError) as error:
         typer.echo(f"netmote discover: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, ValueError) else 1) from error
-    progress, is_whole = _search(addresses, pattern, credentials, rate)
+    progress, is_whole = search(addresses, pattern, credentials, rate)
     devices = joined(progress.found)
     if not is_whole:
         typer.echo(f"interrupted: {progress.asked} of {progress.addresses} addresses were asked", err=True)
@@ -90,7 +90,7 @@ def discover(
         for device in devices:
             typer.echo(json.dumps(asdict(device)))
     if output is not None or not json_lines:
-        text = proposal(devices, searched=" ".join(networks), settings=_settings(pattern, community, usm))
+        text = proposal(devices, searched=" ".join(networks), settings=settings_of(pattern, community, usm))
         if output is None:
             typer.echo(text, nl=False)
         else:
@@ -99,7 +99,7 @@ def discover(
         raise typer.Exit(130)
 
 
-def _search(addresses: list[str], pattern: "TargetConfig", credentials: "Credentials", rate: float) -> "tuple[Progress, bool]":
+def search(addresses: list[str], pattern: "TargetConfig", credentials: "Credentials", rate: float) -> "tuple[Progress, bool]":
     """What was found, and whether all were asked."""
     import asyncio
     from random import SystemRandom
@@ -113,7 +113,7 @@ def _search(addresses: list[str], pattern: "TargetConfig", credentials: "Credent
 
     progress = Progress(len(addresses))
 
-    async def search(bar: Bar) -> None:
+    async def run(bar: Bar) -> None:
         task = bar.add_task("asking", total=len(addresses))
         backend = Backends(clock=SystemClock(), random=SystemRandom())
 
@@ -128,13 +128,13 @@ def _search(addresses: list[str], pattern: "TargetConfig", credentials: "Credent
 
     with Bar(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         try:
-            asyncio.run(search(bar))
+            asyncio.run(run(bar))
         except KeyboardInterrupt:
             return progress, False
     return progress, True
 
 
-def _pattern(
+def pattern_of(
     version: Version, community: str, usm: dict[str, str] | None, *, port: int, timeout: float, retries: int
 ) -> "tuple[TargetConfig, Credentials]":
     """What every address is asked with. Raises pydantic's ValidationError and SecretMissing."""
@@ -157,7 +157,7 @@ def _pattern(
     return pattern, reveal_credentials(pattern) if usm is not None else Community(reveal_community(community))
 
 
-def _settings(pattern: "TargetConfig", community: str, usm: dict[str, str] | None) -> dict[str, object]:
+def settings_of(pattern: "TargetConfig", community: str, usm: dict[str, str] | None) -> dict[str, object]:
     """The keys that every proposed target gets."""
     settings: dict[str, object] = {}
     if pattern.port != 161:

@@ -64,6 +64,12 @@ def _top() -> Command:
     return top
 
 
+def _init() -> Command:
+    from netmote.cli.init import init
+
+    return init
+
+
 def _doctor() -> Command:
     from netmote.cli.doctor import doctor
 
@@ -101,6 +107,7 @@ def _service() -> typer.Typer:
 
 
 COMMANDS: dict[str, tuple[Callable[[], Command | typer.Typer], str]] = {
+    "init": (_init, "Write a configuration, from a few questions or options."),
     "run": (_run, "Run the daemon in the foreground."),
     "check": (_check, "Check a configuration without opening a socket."),
     "replay": (_replay, "Run the pipeline over capture files in event time and print the alerts."),
