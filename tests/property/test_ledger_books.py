@@ -11,6 +11,7 @@ from manual_clock import ManualClock
 from store_samples import alert
 
 from netmote.alerts.alert import AlertState
+from netmote.scoring.finding import Severity
 from netmote.store.config import StoreConfig
 from netmote.store.store import Checkpoint, Store
 
@@ -19,7 +20,7 @@ CONFIG = StoreConfig(free_space_floor=0, alert_age=86400.0)
 
 
 class Ledger(RuleBasedStateMachine):
-    """The model: rows by number, a cursor and what was refused per sink."""
+    """The model: rows by number, what was settled and what was refused per sink."""
 
     def __init__(self):
         super().__init__()
@@ -27,8 +28,9 @@ class Ledger(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.clock = ManualClock()
         self.rows: dict[tuple[int, int], int] = {}  # (alert, revision) -> seq
+        self.severity: dict[int, int] = {}  # of each seq
         self.silenced: set[int] = set()
-        self.cursor = dict.fromkeys(SINKS, 0)
+        self.accepted: dict[str, set[int]] = {sink: set() for sink in SINKS}
         self.refused: dict[str, set[int]] = {sink: set() for sink in SINKS}
         self.checkpoint = None
         self.last_seq = 0
@@ -44,21 +46,24 @@ class Ledger(RuleBasedStateMachine):
             self.run(self.store.register_sink(sink))
 
     @rule(
-        identities=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 3), st.booleans()), max_size=4),
+        identities=st.lists(
+            st.tuples(st.integers(1, 5), st.integers(1, 3), st.booleans(), st.sampled_from([2, 4, 6])), max_size=4
+        ),
         has_checkpoint=st.booleans(),
     )
     def commit(self, identities, has_checkpoint):
         checkpoint = Checkpoint(None, len(self.rows), b"x" * len(identities)) if has_checkpoint else None
         states = {1: AlertState.FIRING, 2: AlertState.FIRING, 3: AlertState.RESOLVED}
         alerts = [
-            alert(number, revision, state=states[revision], is_silenced=is_silenced)
-            for number, revision, is_silenced in identities
+            alert(number, revision, state=states[revision], is_silenced=is_silenced, severity=Severity(severity))
+            for number, revision, is_silenced, severity in identities
         ]
         committed = self.run(self.store.commit(alerts, checkpoint))
-        for (number, revision, is_silenced), row in zip(identities, committed, strict=True):
+        for (number, revision, is_silenced, severity), row in zip(identities, committed, strict=True):
             if (number, revision) not in self.rows:
                 self.last_seq += 1
                 self.rows[number, revision] = self.last_seq
+                self.severity[self.last_seq] = severity
                 if is_silenced:
                     self.silenced.add(self.last_seq)
             assert row.seq == self.rows[number, revision]
@@ -66,8 +71,17 @@ class Ledger(RuleBasedStateMachine):
             self.checkpoint = checkpoint
 
     def waiting(self, sink):
-        numbers = sorted(self.rows.values())
-        return [seq for seq in numbers if seq > self.cursor[sink] and seq not in self.silenced and seq not in self.refused[sink]]
+        """What waits, in the order in which it goes out: the gravest first, each behind the earlier revisions of its alert."""
+        done = self.silenced | self.accepted[sink] | self.refused[sink]
+        waiting = {key: seq for key, seq in self.rows.items() if seq not in done}
+        order: dict[int, None] = {}
+        for (number, revision), seq in sorted(waiting.items(), key=lambda item: (self.severity[item[1]], item[1])):
+            for earlier in range(1, revision):
+                before = waiting.get((number, earlier))
+                if before is not None and self.severity[before] > self.severity[seq]:
+                    order[before] = None
+            order[seq] = None
+        return list(order)
 
     @rule(sink=st.sampled_from(SINKS), limit=st.integers(1, 4), refuse=st.integers(0, 2))
     def deliver(self, sink, limit, refuse):
@@ -79,7 +93,7 @@ class Ledger(RuleBasedStateMachine):
                 self.run(self.store.quarantine(sink, seq, "refused"))
                 self.refused[sink].add(seq)
             self.run(self.store.acknowledge(sink, rows[refuse:]))
-            self.cursor[sink] = rows[-1]
+            self.accepted[sink].update(rows[refuse:])
 
     @rule()
     def restart(self):

@@ -1,13 +1,17 @@
 """A change of schema and its record are one transaction; what a newer version wrote is refused."""
 
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
+from store_samples import alert
 
 from netmote.errors import Permanent
 from netmote.store.ledger_schema import LEDGER_MIGRATIONS
 from netmote.store.migrations import Migration, migrate, schema_version
 from netmote.store.telemetry_schema import TELEMETRY_MIGRATIONS
+from netmote.telemetry.heartbeat import Withheld
 
 ONE = Migration(1, "one", ("CREATE TABLE a(x INTEGER) STRICT",))
 TWO = Migration(2, "two", ("ALTER TABLE a ADD COLUMN y INTEGER", "INSERT INTO a VALUES(1, 2)"))
@@ -77,3 +81,56 @@ def test_the_real_schemas_are_strict(connection, migrations):
     assert len(tables) > 5
     for name, sql in tables:
         assert "STRICT" in sql, name
+
+
+VERSION_1 = Path(__file__).parent / "ledger_version_1.sql"
+
+
+@pytest.fixture
+def version_1(tmp_path):
+    """A ledger that version 1 of the schema wrote: 11 revisions, one silenced; two sinks, one with a quarantined row."""
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as old:
+        old.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        old.execute("PRAGMA journal_mode=WAL")
+        old.executescript(VERSION_1.read_text())
+
+
+async def test_a_ledger_of_version_1_goes_on(opened, tmp_path, version_1):
+    """Rows, numbers, cursors, quarantine and the books are as they were; only the order is by severity from now on."""
+    store = await opened()
+    assert store.recoveries == ()
+    (journal, webhook) = await store.outbox()
+    assert (journal.created, journal.delivered, journal.queued, journal.quarantined) == (10, 3, 7, 0)
+    assert (webhook.created, webhook.delivered, webhook.queued, webhook.quarantined) == (9, 3, 5, 1)
+    assert journal.holds
+    assert webhook.holds
+    assert [row.seq for row in await store.pending("webhook", limit=99)] == [10, 8, 11, 9, 7]
+    assert [row.seq for row in await store.pending("journal", limit=99)] == [6, 10, 4, 8, 11, 9, 7]
+    recent = await store.recent_alerts(99)
+    assert {row.is_clock_synchronised for row in recent} == {None}
+    assert (await store.maintain()).damaged_alerts == 0
+    books = await store.books("webhook")
+    assert (books.settled_seq, books.queued, books.withheld_from) == (6, 5, 12)
+    (row,) = await store.commit([alert(50)], None)
+    assert row.seq == 12
+    assert [each.silence_id for each in await store.silences()] == ["s1"]
+    assert (await store.checkpoint()).event_time_ns == 9
+
+
+async def test_a_damaged_ledger_of_version_1_is_saved(opened, tmp_path, version_1):
+    """Its rows are shorter and its cursors elsewhere: salvage reads both, and what was acknowledged stays so."""
+    data = bytearray((tmp_path / "ledger.db").read_bytes())
+    page = next(
+        start
+        for start in range(4096, len(data), 4096)
+        if data[start] == 0x0A and alert(1).alert_id.encode() in data[start : start + 4096]
+    )
+    data[page : page + 4096] = bytes(4096)  # the index of alert ids
+    (tmp_path / "ledger.db").write_bytes(bytes(data))
+    store = await opened()
+    assert store.recoveries[0].recovered_rows == 11
+    assert [row.seq for row in await store.pending("webhook", limit=99)] == [10, 8, 11, 9, 7]
+    assert [row.seq for row in await store.pending("journal", limit=99)] == [6, 10, 4, 8, 11, 9, 7]
+    assert all(books.holds for books in await store.outbox())
+    books = await store.books("webhook")
+    assert books.withheld[0] == Withheld(1, 6, "before_registration")
