@@ -48,6 +48,8 @@ def firing(group, entity, **more):
         (("device_unreachable", SWITCH), ("volume", PORT), NOTHING_SEEN, True),
         (("device_unreachable", SWITCH), ("interface_errors", OTHER_PORT), NOTHING_SEEN, False),
         (("device_unreachable", SWITCH), ("device_unreachable", SWITCH), NOTHING_SEEN, False),
+        (("snmp_broken", SWITCH), ("interface_errors", PORT), NOTHING_SEEN, True),
+        (("snmp_broken", SWITCH), ("interface_down", PORT), NOTHING_SEEN, False),
         (("interface_down", PORT), ("interface_errors", PORT), NOTHING_SEEN, True),
         (("interface_down", PORT), ("interface_flapping", PORT), NOTHING_SEEN, False),
         (("syn_flood", SCANNED), ("scanned", SCANNED), NOTHING_SEEN, True),

@@ -114,7 +114,7 @@ def test_secrets_are_never_written(daemon: DaemonProcess, tmp_path) -> None:
         {"type": "webhook", "name": "upstream", "url": "http://127.0.0.1:9/", "token": reference},
     ]
     daemon.start()
-    wait_for(lambda: [a for a in daemon.alerts() if a["group"] == "device_unreachable"], 30, "device-unreachable")
+    wait_for(lambda: [a for a in daemon.alerts() if a["group"] == "snmp_broken"], 30, "snmp-broken")
     wait_for(lambda: daemon.status()["sinks"][0]["state"] == "retrying", 20, "a delivery tried")
     daemon.config["host"] = {"interval": "never"}
     daemon.write_config()

@@ -103,7 +103,7 @@ def test_the_daemon_counts_what_snmpwalk_counts(agent: AgentProcess, daemon: Dae
 def test_a_device_that_falls_silent_is_alerted_and_resolved(
     agent: AgentProcess, daemon: DaemonProcess, collector: CollectorProcess
 ) -> None:
-    """Stopping snmpd raises device-unreachable at the collector, starting it again resolves the same alert."""
+    """Stopping snmpd raises snmp-broken at the collector, starting it again resolves the same alert."""
     daemon.config["snmp"] = {
         "interval": "1s",
         "targets": [{"name": "box", "address": "127.0.0.1", "port": agent.port, "timeout": "500ms", "retries": 0}],
@@ -116,14 +116,14 @@ def test_a_device_that_falls_silent_is_alerted_and_resolved(
 
     def findings(activity: int) -> list[dict]:
         found = [each for each in collector.findings() if each["activity_id"] == activity]
-        return [each for each in found if each["finding_info"]["analytic"]["uid"] == "device_unreachable"]
+        return [each for each in found if each["finding_info"]["analytic"]["uid"] == "snmp_broken"]
 
     created, closed = 1, 3
-    firing = wait_for(lambda: findings(created), 30, "device-unreachable at the collector")[0]
+    firing = wait_for(lambda: findings(created), 30, "snmp-broken at the collector")[0]
     assert firing["resources"][0]["name"] == "box"
-    assert daemon.status()["devices"][0]["state"] in ("snmp_broken", "unreachable", "probation")
+    assert daemon.status()["devices"][0]["state"] == "snmp_broken"
     agent.start()
-    resolved = wait_for(lambda: findings(closed), 40, "the end of device-unreachable at the collector")[0]
+    resolved = wait_for(lambda: findings(closed), 40, "the end of snmp-broken at the collector")[0]
     assert resolved["finding_info"]["uid"] == firing["finding_info"]["uid"]
     wait_for(lambda: daemon.status()["devices"][0]["state"] == "up", 20, "the device up again")
     assert daemon.stop() == 0
@@ -135,11 +135,11 @@ def test_a_removed_device_leaves_no_alert_behind(agent: AgentProcess, daemon: Da
     daemon.config["snmp"] = {"interval": "1s", "targets": [target]}
     agent.stop()
     daemon.start()
-    wait_for(lambda: [a for a in daemon.alerts() if a["group"] == "device_unreachable"], 30, "device-unreachable")
+    wait_for(lambda: [a for a in daemon.alerts() if a["group"] == "snmp_broken"], 30, "snmp-broken")
     daemon.config["snmp"] = {"targets": []}
     daemon.write_config()
     daemon.reload()
     wait_for(
-        lambda: [a for a in daemon.alerts() if a["group"] == "device_unreachable" and a["state"] == "resolved"], 15, "its end"
+        lambda: [a for a in daemon.alerts() if a["group"] == "snmp_broken" and a["state"] == "resolved"], 15, "its end"
     )
     assert daemon.stop() == 0

@@ -236,6 +236,7 @@ FACTS: Mapping[str, tuple[Entity, float, float | None]] = {
     "interface_vanished": (ENTITIES["interface"], 1.0, None),
     "counter_discontinuity": (ENTITIES["interface"], 1.0, None),
     "device_unreachable": (ENTITIES["device"], 1.0, None),
+    "snmp_broken": (ENTITIES["device"], 1.0, None),
     "device_replaced": (ENTITIES["device"], 1.0, None),
     "interface_ambiguous": (ENTITIES["interface"], 1.0, None),
     "counters_stuck": (ENTITIES["device"], 1.0, None),

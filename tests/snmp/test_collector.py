@@ -91,23 +91,24 @@ async def test_the_counters_are_those_that_net_snmp_reads(agent: AgentProcess) -
 
 
 async def test_stopping_the_agent_raises_and_its_return_clears(own_agent: AgentProcess) -> None:
-    """Within two intervals and their timeouts the device is unreachable; the first answer after ends it."""
+    """Within two intervals and their timeouts SNMP is broken, on a host that is there; the first answer after ends it."""
     running = Running(device("host", own_agent.port))
     async with running():
         await running.wait(lambda: running.records("host"))
-        assert [fact.value for fact in running.facts("host", "device_unreachable")] == [0.0]
+        assert [fact.value for fact in running.facts("host", "snmp_broken")] == [0.0]
         own_agent.stop()
-        await running.wait(lambda: running.facts("host", "device_unreachable")[-1].value == 1.0, seconds=2 * 1.0 + 2 * 0.3 + 0.5)
+        await running.wait(lambda: running.facts("host", "snmp_broken")[-1].value == 1.0, seconds=2 * 1.0 + 2 * 0.3 + 0.5)
         status = running.collector.target_status("host")
         assert status is not None
         assert status.state is DeviceState.SNMP_BROKEN
         assert "AgentNotListening" in status.last_error, "ICMP says so at once"
         own_agent.start()
-        await running.wait(lambda: running.facts("host", "device_unreachable")[-1].value == 0.0, seconds=20)
+        await running.wait(lambda: running.facts("host", "snmp_broken")[-1].value == 0.0, seconds=20)
         await running.wait(lambda: running.interfaces("host")[-1].invalid[0, IN_OCTETS] == InvalidReason.VALID)
     # snmpd restarted, the machine did not: hrSystemUptime tells, and the kernel's counters are kept
     assert [fact.name for fact in running.facts("host", "agent_restarted")] == ["agent_restarted"]
     assert not running.facts("host", "device_restarted")
+    assert [fact.value for fact in running.facts("host", "device_unreachable")] == [0.0]
 
 
 async def test_troubled_devices_delay_nobody(agent: AgentProcess, tmp_path: Path) -> None:

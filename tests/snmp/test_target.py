@@ -16,9 +16,10 @@ from netmote.records.device import DeviceRecord
 from netmote.records.fact import FactBatch
 from netmote.records.interface import InterfaceBatch, InvalidReason
 from netmote.snmp.config import TargetConfig
+from netmote.snmp.host_probe import Sighting
 from netmote.snmp.paced_session import SendWindow
 from netmote.snmp.reachability import DeviceState
-from netmote.snmp.session import AddressUnknown, AuthenticationFailed, Reply, UnreadableAnswer
+from netmote.snmp.session import AddressUnknown, AgentNotListening, AuthenticationFailed, Reply, UnreadableAnswer
 from netmote.snmp.target import PollOutcome, Target, schedule_phase
 
 
@@ -33,6 +34,8 @@ class Bench:
         self.device.port(1, "eth1", octets=100)
         self.backend = ScriptedBackend({"sw": self.device})
         self.emitted: list[Batch] = []
+        self.looks: list[tuple[str, int]] = []
+        self.is_host_there = False
         self.target = Target(
             TargetConfig.model_validate({"name": "sw", "address": "192.0.2.1", "retries": 0, **config}),
             interval=interval,
@@ -41,7 +44,13 @@ class Bench:
             clock=self.clock,
             random=Random(1),
             emit=self.emitted.append,
+            host_probe=self,
         )
+
+    async def look(self, address: str, port: int) -> Sighting:
+        """Implements Looks: the host is there when it is said to be."""
+        self.looks.append((address, port))
+        return Sighting(self.is_host_there, "as it is said")
 
     async def poll(self, seconds: float = 10.0) -> PollOutcome:
         self.clock.advance(seconds)
@@ -67,7 +76,7 @@ async def test_a_poll_emits_interfaces_facts_and_the_device() -> None:
     assert await bench.poll() is PollOutcome.ANSWERED
     assert [type(batch) for batch in bench.emitted] == [InterfaceBatch, FactBatch, DeviceRecord]
     assert {batch.source for batch in bench.emitted} == {"snmp:sw"}
-    assert bench.facts() == [("device_unreachable", 0.0), ("interface_down", 0.0)]
+    assert bench.facts() == [("device_unreachable", 0.0), ("snmp_broken", 0.0), ("interface_down", 0.0)]
     assert bench.record.is_reachable
     assert bench.record.requests == len(bench.device.requests)
     assert bench.record.sys_up_time == bench.ticks
@@ -105,6 +114,44 @@ async def test_silence_is_announced_at_the_second_poll_and_ended_by_the_first_an
     assert status.polls == {"answered": 2, "timeout": 3}
 
 
+async def test_a_silent_agent_of_a_host_that_is_there_is_broken_not_unreachable() -> None:
+    """Looked for once a poll, not at the first silence; when the host goes too it has to be missed twice; the answer ends all."""
+    bench = Bench()
+    await bench.poll()
+    bench.device.is_silent, bench.is_host_there = True, True
+    told = []
+    for is_there in (True, True, True, False, False, True):
+        bench.is_host_there = is_there
+        await bench.poll()
+        told.append((bench.facts(), bench.target.status().state.value, len(bench.looks)))
+    assert told == [
+        ([], "up", 0),
+        ([("snmp_broken", 1.0)], "snmp_broken", 1),
+        ([], "snmp_broken", 2),
+        ([], "snmp_broken", 3),
+        ([("snmp_broken", 0.0), ("device_unreachable", 1.0)], "unreachable", 4),
+        ([("device_unreachable", 0.0), ("snmp_broken", 1.0)], "snmp_broken", 5),
+    ]
+    assert set(bench.looks) == {("192.0.2.1", 161)}
+    assert bench.target.status().reason == "RequestTimedOut: no answer (scripted); as it is said"
+    bench.device.is_silent = False
+    await bench.poll()
+    assert bench.facts()[:1] == [("snmp_broken", 0.0)]
+    assert len(bench.looks) == 5
+    assert bench.target.status().reason == ""
+
+
+async def test_a_host_that_says_so_itself_is_not_looked_for() -> None:
+    """ICMP port unreachable is word enough, and a name without an address leaves nobody to look for."""
+    bench = Bench()
+    for error, state in ((AgentNotListening("refused"), "snmp_broken"), (AddressUnknown("no address"), "unreachable")):
+        bench.device.fail = lambda error=error: error  # type: ignore[misc]
+        for _ in range(3):
+            assert await bench.poll() is PollOutcome.TIMEOUT
+        assert bench.target.status().state.value == state
+    assert bench.looks == []
+
+
 async def test_a_dead_device_is_asked_one_cheap_question() -> None:
     """On probation a poll costs one request of one object, unrepeated, until it is answered."""
     bench = Bench(retries=3)
@@ -128,10 +175,12 @@ async def test_a_device_that_answers_uselessly_is_broken_not_unreachable() -> No
             raise UnreadableAnswer("garbage")
 
     bench.device.refuse = no_bulk
+    told = []
     for _ in range(3):
         assert await bench.poll() is PollOutcome.REFUSED
-        assert bench.facts() == []
+        told.append(bench.facts())
         assert bench.record.is_reachable
+    assert told == [[], [("snmp_broken", 1.0)], []]
     assert bench.target.status().state is DeviceState.SNMP_BROKEN
     assert bench.target.status().reason == "UnreadableAnswer: garbage"
 
@@ -144,7 +193,7 @@ async def test_refused_credentials_are_a_fact_once_and_read_anew() -> None:
     for _ in range(3):
         assert await bench.poll() is PollOutcome.CREDENTIALS
         facts += bench.facts()
-    assert facts == [("device_unreachable", 0.0), ("snmp_authentication_failure", 1.0)]
+    assert facts == [("device_unreachable", 0.0), ("snmp_authentication_failure", 1.0), ("snmp_broken", 1.0)]
     assert len(bench.backend.sessions) == 3
     assert all(session.is_closed for session in bench.backend.sessions)
 

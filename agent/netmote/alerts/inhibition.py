@@ -46,10 +46,13 @@ _SCANS = ("vertical_scan", "horizontal_scan")
 _SCAN_TAIL = frozenset({"failed_connections", "beaconing_unanswered", "ping_sweep"})
 _SEGMENT_SCANS = frozenset({"segment_vertical_scan", "segment_horizontal_scan"})
 _PORT_NOISE = frozenset({"interface_errors", "interface_discards", "interface_saturated", "interface_silent"})
+_POLLED_NOISE = _PORT_NOISE | {"interface_flapping", "device_timeouts", "device_slow", "counters_stuck"}
 
 INHIBITIONS: tuple[Inhibition, ...] = (
     # A device that does not answer: whatever is said of it and its ports is old or follows from that.
     Inhibition("device_unreachable", Relation.OWNED),
+    # Nothing of use can be read: what polls said last is old. What the device says by itself (traps) is not.
+    Inhibition("snmp_broken", Relation.OWNED, _POLLED_NOISE),
     # After a restart every counter begins anew.
     Inhibition("device_restarted", Relation.OWNED, frozenset({"agent_restarted", "counter_discontinuity"})),
     Inhibition("interface_down", Relation.SAME, _PORT_NOISE),

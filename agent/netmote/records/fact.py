@@ -9,7 +9,8 @@ from netmote.records.entity import Entity
 # The vocabulary. A name ending in a state is a condition: value 1 begins it, 0 ends it. The others happen once (value free).
 CONDITIONS = (
     "interface_down",  # ifOperStatus left up while ifAdminStatus is up
-    "device_unreachable",
+    "device_unreachable",  # neither its SNMP agent nor its host answers
+    "snmp_broken",  # the host is there, and nothing of use can be read from its agent
     "counters_stuck",  # nothing in a device's table of counters moves, though its agent runs on
     "capture_interface_gone",
     "capture_unavailable",

@@ -14,6 +14,7 @@ from netmote.snmp.backends import Backends
 from netmote.snmp.config import SnmpConfig, TargetConfig
 from netmote.snmp.details.details_reader import DetailsReader
 from netmote.snmp.device_line import Backend
+from netmote.snmp.host_probe import HostProbe
 from netmote.snmp.notification import Notification
 from netmote.snmp.paced_session import SendWindow
 from netmote.snmp.profiles.document import Profile
@@ -58,6 +59,7 @@ class SnmpCollector:
         self._polling: dict[str, _Polling] = {}
         self._applied = asyncio.Event()
         self._own: Backends | None = None
+        self._host_probe = HostProbe()
 
     def apply(self, config: SnmpConfig) -> None:
         """Take up another configuration while running: only devices whose own settings changed are begun anew."""
@@ -111,6 +113,7 @@ class SnmpCollector:
                     random=self._random,
                     emit=self._emit,
                     details=None if not config.max_gauges else self._details_of(name, config, profiles),
+                    host_probe=self._host_probe,
                 )
                 self._targets[name] = target
                 self._polling[name] = _Polling(settings, window, group.create_task(target.run(), name=f"snmp:{name}"))

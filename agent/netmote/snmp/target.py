@@ -3,7 +3,7 @@
 Owns when a device is asked and what a failure means for the next time. Refuses what is read (`reading`), what it means
 (`history`) and whether the device is there (`reachability`). A poll that does not end within its interval is cut off; slots
 that passed meanwhile are skipped, never queued. From the second failure in a row the device is on probation: asked at growing
-distances, and when it was silent, one cheap question that is not repeated comes first.
+distances, and when it was silent, one cheap question that is not repeated comes first. After silence its host is looked for, once a poll.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import hashlib
 import logging
 import math
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
@@ -30,6 +30,7 @@ from netmote.snmp.credentials import SecretMissing
 from netmote.snmp.details.details_reader import DetailsReader
 from netmote.snmp.device_line import Backend, DeviceLine, Exchanges
 from netmote.snmp.history import DeviceHistory
+from netmote.snmp.host_probe import Looks, Sighting
 from netmote.snmp.notification import Notification
 from netmote.snmp.notifications import interpret, notification_fact
 from netmote.snmp.paced_session import SendWindow
@@ -86,7 +87,7 @@ class TargetStatus:
     state: DeviceState
     is_on_probation: bool
     last_success_age_seconds: float | None
-    last_error: str  # "<error>: <sentence>"; "" when the last poll was answered
+    last_error: str  # "<error>: <sentence>", and after silence what is known of the host; "" when the last poll was answered
     round_trip_seconds: float | None
     polls: dict[str, int]  # by outcome, and "skipped": slots that passed while a poll still ran
     interfaces: int
@@ -132,12 +133,15 @@ class Target:
         random: Random,
         emit: Callable[[Batch], None],
         details: Callable[[], DetailsReader] | None = None,
+        host_probe: Looks | None = None,
     ) -> None:
-        """Without `details` nothing beyond the ports is read."""
+        """Without `details` nothing beyond the ports is read; without `host_probe` a silent device is an unreachable one."""
         self.config, self._new_details = config, details
         self._interval, self._clock, self._emit = interval, clock, emit
         self._backoff = Backoff(base=interval, cap=max(interval, PROBATION_CAP_SECONDS), random=random, floor=interval / 2)
         self._reachability = Reachability()
+        self._host_probe = host_probe
+        self._sighting: Sighting | None = None  # of the host, after the last poll
         self._learner = QuirkLearner()
         self._line = DeviceLine(config, backend=backend, window=window)
         self._recorded = Exchanges()  # those of the line that a DeviceRecord tells of
@@ -253,8 +257,9 @@ class Target:
         after = self._line.exchanges
         answers, told = after.since(before).answers, after.since(self._recorded)
         self._recorded = after
-        unreachable = self._weigh(poll, has_answered=answers > 0)
-        facts = (*self._own_facts(poll, unreachable, ended_ns), *poll.facts)
+        is_silent = not answers and poll.outcome in (PollOutcome.TIMEOUT, PollOutcome.DEADLINE)
+        self._sighting = await self._look(poll) if is_silent else None
+        facts = (*self._own_facts(poll, self._weigh(poll, is_silent=is_silent), ended_ns), *poll.facts)
         if poll.reading is not None:
             self._last_success, self._last_reading = self._clock.monotonic(), poll.reading
             self._learn()
@@ -316,25 +321,31 @@ class Target:
             if quirk not in known:
                 log.warning("learnt of the device: %s", quirk, extra={"component": "snmp", "device": self.config.name})
 
-    def _weigh(self, poll: _Poll, *, has_answered: bool) -> float | None:
-        """What the poll says of the device being there: the value of a `device_unreachable` fact, or None."""
+    async def _look(self, poll: _Poll) -> Sighting | None:
+        """Whether the host is there, after silence that may mean that it is not. None when that is not asked."""
+        if isinstance(poll.error, AgentNotListening):
+            return Sighting(True, "the host is there")
+        if self._host_probe is None or self._reachability.silences + 1 < FAILED_POLLS or isinstance(poll.error, AddressUnknown):
+            return None
+        return await self._host_probe.look(self.config.address, self.config.port)
+
+    def _weigh(self, poll: _Poll, *, is_silent: bool) -> Mapping[str, float]:
+        """What the poll says of the device being there: facts, by name."""
+        if is_silent:
+            return self._reachability.silent(is_host_there=self._sighting is not None and self._sighting.is_there)
         match poll.outcome:
             case PollOutcome.ANSWERED:
                 return self._reachability.answered()
-            case PollOutcome.REFUSED | PollOutcome.CREDENTIALS:
+            case PollOutcome.SECRET | PollOutcome.BUG:  # our own trouble says nothing of the device
+                return {}
+            case _:
                 return self._reachability.refused()
-            case PollOutcome.TIMEOUT | PollOutcome.DEADLINE:
-                if has_answered:
-                    return self._reachability.refused()
-                return self._reachability.silent(is_host_there=isinstance(poll.error, AgentNotListening))
-            case _:  # our own trouble says nothing of the device
-                return None
 
-    def _own_facts(self, poll: _Poll, unreachable: float | None, time_ns: int) -> list[Fact]:
-        facts = []
+    def _own_facts(self, poll: _Poll, reached: Mapping[str, float], time_ns: int) -> list[Fact]:
         annotations = {"error": poll.reason} if poll.error else {}
-        if unreachable is not None:
-            facts.append(Fact(self._history.entity, "device_unreachable", time_ns, unreachable, annotations))
+        if self._sighting is not None:
+            annotations["host"] = self._sighting.how
+        facts = [Fact(self._history.entity, name, time_ns, value, annotations) for name, value in reached.items()]
         was_refused = self._last is not None and self._last.outcome is PollOutcome.CREDENTIALS
         if poll.outcome is PollOutcome.CREDENTIALS and not was_refused:
             facts.append(Fact(self._history.entity, "snmp_authentication_failure", time_ns, 1.0, annotations))
@@ -362,7 +373,9 @@ class Target:
             state=self._reachability.state,
             is_on_probation=self._failures >= FAILED_POLLS,
             last_success_age_seconds=None if self._last_success is None else self._clock.monotonic() - self._last_success,
-            last_error="" if last is None else last.reason,
+            last_error="; ".join(
+                filter(None, ("" if last is None else last.reason, self._sighting.how if self._sighting else ""))
+            ),
             round_trip_seconds=None if reading is None else reading.round_trip_seconds,
             polls={str(outcome): count for outcome, count in self._polls.items()},
             interfaces=0 if reading is None else len(reading.ports.if_index) - len(self._history.stale_rows),
