@@ -25,7 +25,7 @@ from netmote.windows.vector import VectorBatch
 class Volume:
     """A detector that scores by volume, and fails while it is told to."""
 
-    name = "volume"
+    name, version = "volume", "1.0.0"
     schema: FeatureSchema = TRAFFIC
     is_broken = False
 

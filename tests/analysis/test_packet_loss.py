@@ -30,7 +30,7 @@ ARMED = 360  # windows until a calibration makes claims: an hour
 class Volume:
     """A detector that scores by the octets sent."""
 
-    name = "volume"
+    name, version = "volume", "1.0.0"
     schema: FeatureSchema = TRAFFIC
 
     def score(self, vectors: VectorBatch) -> tuple[np.ndarray, np.ndarray]:

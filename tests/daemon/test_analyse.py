@@ -389,7 +389,7 @@ async def test_a_full_ledger_does_not_hold_the_stop(legs: Legs, caplog: pytest.L
 class Volume:
     """A detector that scores by volume, and fails while it is told to."""
 
-    name = "volume"
+    name, version = "volume", "1.0.0"
     schema = TRAFFIC
     is_broken = False
 

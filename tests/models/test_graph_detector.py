@@ -34,7 +34,7 @@ def runtime() -> Slow:
 
 @pytest.fixture
 def detector(runtime: Slow) -> GraphDetector:
-    return GraphDetector("slow", SMALL, runtime, clock=runtime.clock)
+    return GraphDetector("slow", "1.0.0", SMALL, runtime, clock=runtime.clock)
 
 
 def test_each_run_is_timed_by_the_given_clock(detector: GraphDetector, runtime: Slow) -> None:

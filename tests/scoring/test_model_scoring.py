@@ -24,8 +24,8 @@ OTHER = FeatureSchema("other", 1, SMALL.window_ns, SMALL.hop_ns, SMALL.features)
 class Distance:
     """A detector: squared distance of the logs from the usual values; `answers` lets it fail on chosen calls."""
 
-    def __init__(self, name: str = "distance", schema: FeatureSchema = SMALL) -> None:
-        self.name, self.schema = name, schema
+    def __init__(self, name: str = "distance", schema: FeatureSchema = SMALL, *, version: str = "1.0.0") -> None:
+        self.name, self.schema, self.version = name, schema, version
         self.calls = 0
         self.failing: dict[int, Exception | float] = {}
 

@@ -32,8 +32,17 @@ from netmote.windows.vector import VectorBatch
 class Analysis:
     """The middle leg. Single-threaded; the caller gives it batches in the order in which they became durable."""
 
-    def __init__(self, config: AnalysisConfig, *, sensor: str, rules: RuleSet, detectors: Sequence[Detector]) -> None:
-        self._config, self._sensor, self._detectors = config, sensor, tuple(detectors)
+    def __init__(
+        self,
+        config: AnalysisConfig,
+        *,
+        sensor: str,
+        rules: RuleSet,
+        detectors: Sequence[Detector],
+        shadows: Sequence[Detector] = (),
+    ) -> None:
+        self._config, self._sensor = config, sensor
+        self._detectors, self._shadows = tuple(detectors), tuple(shadows)
         self.windows = Windows(config.windows, sensor=sensor)
         self.rules = rules
         self.scoring = self._new_scoring()
@@ -141,7 +150,7 @@ class Analysis:
 
     def _new_scoring(self) -> ModelScoring:
         # Models are stateless and stay; the residual of interface rates learns, so each scoring has its own.
-        return ModelScoring((*self._detectors, InterfaceResidual(INTERFACE)), self._config.scoring)
+        return ModelScoring((*self._detectors, InterfaceResidual(INTERFACE)), self._config.scoring, shadows=self._shadows)
 
     def _take_facts(self, batch: FactBatch) -> Outcome:
         for fact in batch.facts:

@@ -12,7 +12,7 @@ from netmote.cli.format import size
 from netmote.models.manifest import Agreement, Evaluation, Manifest, TrainingDescription
 from netmote.models.registry import BundleStatus
 
-_STYLES = {"active": "green", "standby": "dim", "refused": "red"}
+_STYLES = {"active": "green", "shadow": "yellow", "standby": "dim", "refused": "red"}
 # Digits of a hash that tell two apart.
 _HASH_DIGITS = 16
 # Reasons for which captures were left out: the most frequent ones.
@@ -66,6 +66,32 @@ def print_bundle(console: Console, bundle: BundleStatus) -> None:
     for title, part in parts:
         console.print(Padding(Text(title, "bold"), (1, 0, 0, 0)))
         console.print(Padding(part, (0, 0, 0, 2)))
+
+
+def print_differences(console: Console, one: Manifest, other: Manifest) -> bool:
+    """A line for each value in which two manifests differ. Returns whether there is one."""
+    ours, theirs = _flat(one.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("", f"{one.name} {one.version}", f"{other.name} {other.version}"):
+        table.add_column(heading, overflow="fold")
+    different = [key for key in dict.fromkeys((*ours, *theirs)) if ours.get(key) != theirs.get(key)]
+    for key in different:
+        table.add_row(Text(key), *(Text(str(each[key]) if key in each else "-") for each in (ours, theirs)))
+    if different:
+        console.print(table)
+    else:
+        console.print("the same in everything")
+    return bool(different)
+
+
+def _flat(document: object, prefix: str = "") -> dict[str, object]:
+    """Leaves of nested mappings by their dotted path; a list is one value."""
+    if not isinstance(document, dict):
+        return {prefix: ", ".join(map(str, document)) if isinstance(document, list) else document}
+    leaves: dict[str, object] = {}
+    for key, value in document.items():
+        leaves |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return leaves
 
 
 def _state(bundle: BundleStatus) -> Text:

@@ -1,23 +1,23 @@
-"""`netmote models`: the bundles, which of them is active, why one was refused, and who vouches for them."""
+"""`netmote models`: the bundles, which of them is active, why one was refused, who vouches for them, and the change from one to another."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from netmote.cli.options import ConfigOption, JsonOption
+from netmote.cli.options import ConfigOption, JsonOption, StateDirOption
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
 
 @app.callback()
 def _root() -> None:
-    """Show, sign and verify model bundles: which is active, and why one was refused."""
+    """Show, sign, compare and exchange model bundles: which is active, and why one was refused."""
 
 
 @app.command("list")
-def list_bundles(config: ConfigOption = None, json_lines: JsonOption = False) -> None:
-    """List the bundles of the configuration, each checked as the daemon would check it.
+def list_bundles(config: ConfigOption = None, state_dir: StateDirOption = None, json_lines: JsonOption = False) -> None:
+    """List the bundles of the configuration, each checked as the daemon would check it. `netmote status` shows those of a running daemon.
 
     Example: netmote models list --config config/netmote.yaml
     """
@@ -27,7 +27,7 @@ def list_bundles(config: ConfigOption = None, json_lines: JsonOption = False) ->
 
     from netmote.cli.model_output import print_bundles
 
-    bundles = _load(config)
+    bundles = _load(config, state_dir)
     if json_lines:
         for bundle in bundles:
             typer.echo(json.dumps(_record(bundle)))
@@ -39,6 +39,7 @@ def list_bundles(config: ConfigOption = None, json_lines: JsonOption = False) ->
 def show_bundle(
     name: Annotated[str, typer.Argument(help="Name of the bundle, or <name>/<version>.")],
     config: ConfigOption = None,
+    state_dir: StateDirOption = None,
     json_lines: JsonOption = False,
     card: Annotated[bool, typer.Option("--card", help="Show the model card as its maker wrote it.")] = False,
 ) -> None:
@@ -54,7 +55,7 @@ def show_bundle(
     from netmote.cli.model_output import print_bundle
     from netmote.models.manifest import CARD_FILE
 
-    found = [bundle for bundle in _load(config) if name in (bundle.name, f"{bundle.name}/{bundle.version}")]
+    found = [bundle for bundle in _load(config, state_dir) if name in (bundle.name, f"{bundle.name}/{bundle.version}")]
     if not found:
         typer.echo(f"no bundle {name!r} in the configured directories", err=True)
         raise typer.Exit(1)
@@ -146,12 +147,84 @@ def verify_bundle(
     typer.echo(f"{bundle}: sound, signed by key {found.signed_by}, content {found.content_hash}")
 
 
-def _load(config: Any) -> tuple[Any, ...]:
-    from netmote.cli.state import config_of
-    from netmote.models.registry import load_detectors
+@app.command("diff")
+def compare_bundles(
+    one: Annotated[Path, typer.Argument(help="Directory of a bundle: <name>/<version>.")],
+    other: Annotated[Path, typer.Argument(help="Directory of another.")],
+) -> None:
+    """Show in what two bundles differ: features, quantisation, calibration, training and measurements. Exit status 1 when they do.
+
+    Example: netmote models diff models/traffic-autoencoder/1.0.0 models/traffic-autoencoder/1.1.0
+    """
+    from rich.console import Console
+
+    from netmote.cli.model_output import print_differences
+    from netmote.models.bundle import read_bundle
+    from netmote.models.refusal import BundleRefused
     from netmote.windows.schemas import ALL
 
-    return load_detectors(config_of(config).models, schemas=ALL).bundles
+    manifests = []
+    for place in (one, other):
+        try:
+            manifests.append(read_bundle(place, schemas=ALL).manifest)
+        except BundleRefused as refusal:
+            typer.echo(f"{place}: {refusal}", err=True)
+            raise typer.Exit(2) from refusal
+    if print_differences(Console(), manifests[0], manifests[1]):
+        raise typer.Exit(1)
+
+
+@app.command("promote")
+def promote_version(
+    name: Annotated[str, typer.Argument(help="Name of the model, or <name>/<version>. Without a version: the one in shadow.")],
+    config: ConfigOption = None,
+    state_dir: StateDirOption = None,
+) -> None:
+    """Put another version of a model into use; the one before goes on in shadow, ready for `rollback`.
+
+    Example: netmote models promote traffic-autoencoder/1.1.0
+    """
+    name, _, version = name.partition("/")
+    _command(config, state_dir, "promote", name=name, version=version or None)
+
+
+@app.command("rollback")
+def roll_back_version(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    config: ConfigOption = None,
+    state_dir: StateDirOption = None,
+) -> None:
+    """Put the version before into use again; the one given up is not tried again by itself.
+
+    Example: netmote models rollback traffic-autoencoder
+    """
+    _command(config, state_dir, "rollback", name=name)
+
+
+def _command(config: Path | None, state_dir: Path | None, command: str, **arguments: Any) -> None:
+    from netmote.cli.state import state_dir_of
+    from netmote.control.client import CommandRefusedError, NotRunningError, request
+
+    try:
+        # Bundles are verified and analysis is begun anew meanwhile.
+        typer.echo(request(state_dir_of(config, state_dir), command, timeout=60.0, **arguments)["said"])
+    except (CommandRefusedError, NotRunningError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+
+
+def _load(config: Path | None, state_dir: Path | None) -> tuple[Any, ...]:
+    from netmote.cli.state import config_of, state_dir_of
+    from netmote.models.registry import load_detectors
+    from netmote.models.selection import FILE_NAME, SelectionUnreadable, read_selection
+    from netmote.windows.schemas import ALL
+
+    try:
+        selection = read_selection(state_dir_of(config, state_dir) / FILE_NAME)
+    except SelectionUnreadable as error:
+        typer.echo(f"{error}; shown as if nothing had been chosen", err=True)
+        selection = None
+    return load_detectors(config_of(config).models, schemas=ALL, selection=selection).bundles
 
 
 def _record(bundle: Any) -> dict[str, Any]:

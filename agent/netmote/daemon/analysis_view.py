@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from netmote.alerts.alert import AlertState
 from netmote.analysis.analysis import Analysis
 from netmote.scoring.model_scoring import DetectorStatus
+from netmote.scoring.shadow_trial import TrialStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class AnalysisView:
     refusals: Mapping[str, int]  # what found no room in windows, by reason
     pending_alerts: int
     firing_alerts: int
+    trials: tuple[TrialStatus, ...] = ()  # models in shadow beside those in use
 
 
 def look_at(analysis: Analysis) -> AnalysisView:
@@ -34,4 +36,5 @@ def look_at(analysis: Analysis) -> AnalysisView:
         refusals=dict(analysis.windows.refusals()),
         pending_alerts=active[AlertState.PENDING],
         firing_alerts=active[AlertState.FIRING],
+        trials=analysis.scoring.trials(),
     )

@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from netmote.control.server import Handler
+from netmote.daemon.resending import resend
 from netmote.daemon.silencing import change_silences
 
 if TYPE_CHECKING:
@@ -24,7 +25,27 @@ def commands(daemon: "Daemon") -> dict[str, Handler]:
         daemon.analyse.analysis.silence(await daemon.store.silences())
         return answer
 
+    async def resending(request: dict[str, Any]) -> dict[str, Any]:
+        answer = await resend(daemon.store, request, sinks=[deliver.sink.name for deliver in daemon.delivers])
+        daemon.deliveries.wake()
+        return answer
+
     async def reload(_request: dict[str, Any]) -> dict[str, Any]:
         return {"said": await daemon.reload()}
 
-    return {"status": status, "silence": silencing, "unsilence": silencing, "reload": reload}
+    async def promote(request: dict[str, Any]) -> dict[str, Any]:
+        version = request.get("version")
+        return {"said": await daemon.promote_model(str(request["name"]), None if version is None else str(version))}
+
+    async def roll_back(request: dict[str, Any]) -> dict[str, Any]:
+        return {"said": await daemon.roll_back_model(str(request["name"]))}
+
+    return {
+        "promote": promote,
+        "rollback": roll_back,
+        "status": status,
+        "silence": silencing,
+        "unsilence": silencing,
+        "reload": reload,
+        "resend": resending,
+    }

@@ -31,7 +31,9 @@ from netmote.daemon.ingest import Ingest, Observed
 from netmote.daemon.kernel_clock import read_kernel_clock
 from netmote.daemon.learned import LearnedFile
 from netmote.daemon.memory import settle, trim
+from netmote.daemon.model_choice import ChangeRefused, ModelChoice
 from netmote.daemon.model_health import are_same_bundles, judge_models
+from netmote.daemon.model_policy import Decision
 from netmote.daemon.orphans import orphan_facts
 from netmote.daemon.reload import ReloadRefused, changed_parts, needs_start, without_start_only
 from netmote.daemon.service_notify import ServiceNotify
@@ -40,6 +42,7 @@ from netmote.daemon.supervisor import Supervised
 from netmote.daemon.watchdog import Turn, Watchdog
 from netmote.errors import ConfigError, NetmoteError
 from netmote.models.registry import BundleStatus
+from netmote.models.selection import Selection
 from netmote.store.store import Store
 from netmote.telemetry.health import Health, Level
 from netmote.telemetry.logging_setup import set_up_logging
@@ -95,6 +98,8 @@ class Daemon:
             discards=self.discards,
         )
         self.bundles: tuple[BundleStatus, ...] = ()
+        self.models = ModelChoice(state_dir, health=self.health)
+        self._deciding: asyncio.Task[None] | None = None
         self.deliveries = Deliveries(
             self.store, supervise=self._supervised, clock=clock, random=random, health=self.health, metrics=self.metrics
         )
@@ -159,7 +164,9 @@ class Daemon:
         await self.store.open()
         try:
             self._note_recoveries()
-            assembled = await asyncio.to_thread(assemble, self.config, sensor=self.sensor)
+            self.models.load()
+            assembled = await self._assemble(self.config, self.models.selection)
+            self.models.note_loaded(assembled.bundles)
             self._analyse = self._build_analysis(assembled, self.config)
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -251,7 +258,8 @@ class Daemon:
         new = without_start_only(old, loaded)
         parts = changed_parts(old, new)
         # Rules and bundles are files of their own: they can change while the document stays as it was.
-        assembled = await asyncio.to_thread(assemble, new, sensor=self.sensor)
+        assembled = await self._assemble(new, self.models.selection)
+        self.models.note_loaded(assembled.bundles)
         if (
             "analysis" in parts
             or assembled.analysis.rules.hash != self.analyse.analysis.rules.hash
@@ -286,6 +294,42 @@ class Daemon:
             workers=config.capture.workers,
             deadline=_DELIVER_SECONDS,
         )
+
+    async def promote_model(self, name: str, version: str | None) -> str:
+        """Put another version of a model into use. Raises ChangeRefused; then nothing has changed."""
+        return await self._change_models(lambda: self.models.promoted(name, version, self.bundles), name)
+
+    async def roll_back_model(self, name: str) -> str:
+        """Put the version before into use again. Raises ChangeRefused; then nothing has changed."""
+        return await self._change_models(lambda: self.models.rolled_back(name), name)
+
+    async def _change_models(self, change: Callable[[], Selection], name: str) -> str:
+        async with self._reloading:
+            if self._is_stopping:
+                raise ChangeRefused("the daemon is stopping")
+            selection = change()
+            assembled = await self._assemble(self.config, selection)
+            self.models.accept(selection, assembled)
+            await self._replace_analysis(assembled, self.config)
+        said = f"{name} {selection.choices[name].active} is in use"
+        log.info("%s", said, extra={"component": "models", "model": name})
+        return said
+
+    async def _carry_out(self, decisions: tuple[Decision, ...]) -> None:
+        for decision in decisions:
+            extra = {"component": "models", "model": decision.name}
+            try:
+                if decision.action == "promote":
+                    log.warning("%s %s passed its trial: %s", decision.name, decision.version, decision.reason, extra=extra)
+                    await self.promote_model(decision.name, decision.version)
+                else:
+                    log.error("%s %s is given up: %s", decision.name, decision.version, decision.reason, extra=extra)
+                    await self.roll_back_model(decision.name)
+            except ChangeRefused as error:
+                log.error("the models stay as they are: %s", error, extra=extra)
+
+    async def _assemble(self, config: Config, selection: Selection) -> Assembled:
+        return await asyncio.to_thread(assemble, config, sensor=self.sensor, selection=selection)
 
     async def _replace_analysis(self, assembled: Assembled, config: Config) -> None:
         old = self.analyse
@@ -360,6 +404,10 @@ class Daemon:
         if judge_models(self.health, self.bundles, view.failures):
             for name, reason in view.failures.items():
                 log.error("model out of use: %s", reason, extra={"component": "models", "model": name})
+        if self._deciding is None or self._deciding.done():
+            decisions = self.models.decide(view, self.analyse.analysis.detectors, self.config.models)
+            if decisions and not self._is_stopping:
+                self._deciding = self._tasks.create_task(self._carry_out(decisions), name="models")
 
     async def _end_orphans(self, config: Config) -> None:
         """Alerts of devices and interfaces that are no longer observed would fire for ever."""

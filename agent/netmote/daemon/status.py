@@ -9,11 +9,13 @@ import psutil
 from netmote import __version__
 from netmote.alerts.alert import Alert, AlertState, Committed
 from netmote.clock import NANOSECONDS_PER_SECOND
+from netmote.daemon.model_policy import passed_with
 from netmote.daemon.tallies import Tallies
 from netmote.models.graph_detector import GraphDetector
 from netmote.models.run_times import RunTimes
 from netmote.records.batch import Batch
 from netmote.records.entity import Entity, EntityKind
+from netmote.scoring.shadow_trial import TrialStatus
 from netmote.store.store import SinkOutbox, StoreStatistics
 from netmote.telemetry.snapshot import (
     AlertSummary,
@@ -233,10 +235,11 @@ class Survey:
     def _models(self) -> tuple[ModelStatus, ...]:
         failures = self._daemon.analyse.view.failures
         run_times = self._run_times()
+        trials = {trial.name: _in_words(trial) for trial in self._daemon.analyse.view.trials}
         models = []
         for bundle in self._daemon.bundles:
-            state: Literal["active", "refused", "idle"] = "idle" if bundle.state == "standby" else bundle.state
-            reason = bundle.why
+            state: Literal["active", "shadow", "refused", "idle"] = "idle" if bundle.state == "standby" else bundle.state
+            reason = trials.get(bundle.name, "its trial begins") if state == "shadow" else bundle.why
             if bundle.state == "active" and bundle.name in failures:
                 state, reason = "refused", f"out of use: {failures[bundle.name]}"
             schema = bundle.manifest.feature_schema.name if bundle.manifest else ""
@@ -308,7 +311,7 @@ class Survey:
         learning = self._learning()
         for state in ("cold", "learning", "armed"):
             metrics.entities.set(getattr(learning, state), baseline=state)
-        for state in ("active", "refused"):
+        for state in ("active", "shadow", "refused"):
             metrics.models.set(sum(bundle.state == state for bundle in daemon.bundles), state=state)
         if self._store is not None:
             metrics.store_size_bytes.set(self._store.ledger_bytes, file="ledger")
@@ -354,3 +357,7 @@ def _summed(name: str, tallies: list, now_ns: int, reason: str) -> InputStatus: 
         dropped=dict(dropped),
         reason=reason,
     )
+
+
+def _in_words(trial: TrialStatus) -> str:
+    return f"out of use: {trial.failure}" if trial.failure else f"tried: {passed_with(trial)}"

@@ -30,8 +30,8 @@ class Runtime(Protocol):
 class GraphDetector:
     """A `Detector` over a runtime. `run_times`: how long batches took that were answered, from float64 to float64."""
 
-    def __init__(self, name: str, schema: FeatureSchema, runtime: Runtime, *, clock: Clock) -> None:
-        self.name, self.schema, self.runtime = name, schema, runtime
+    def __init__(self, name: str, version: str, schema: FeatureSchema, runtime: Runtime, *, clock: Clock) -> None:
+        self.name, self.version, self.schema, self.runtime = name, version, schema, runtime
         self.run_times = RunTimes()
         self._clock = clock
 

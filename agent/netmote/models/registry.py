@@ -1,12 +1,15 @@
-"""The bundles of the configured directories: newest usable version of each name becomes a detector, the others say why not.
+"""The bundles of the configured directories: of each name one version becomes a detector, one may be tried in shadow, the rest say why not.
 
     <directory>/<name>/<version>/        several versions may lie side by side
+
+Without a selection the newest usable version is in use. With one, what was chosen stays in use, and a newer version is tried in
+shadow until it is promoted; after a promotion, what was replaced goes on in shadow, so that a rollback relearns nothing.
 
 Never raises for a bad bundle: rules and the other bundles go on.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -18,10 +21,13 @@ from netmote.models.graph_detector import GraphDetector, Runtime
 from netmote.models.manifest import MANIFEST_FILE, Manifest
 from netmote.models.numpy_detector import NumpyRuntime
 from netmote.models.refusal import BundleRefused, Refusal
+from netmote.models.selection import Choice, Selection
 from netmote.models.self_test import self_test
 from netmote.models.signature import KeyUnusable, TrustedKeys, read_trusted_keys
 from netmote.scoring.detector import Detector
 from netmote.windows.schema import FeatureSchema
+
+State = Literal["active", "shadow", "standby", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +36,13 @@ class BundleStatus:
 
     name: str
     version: str
-    state: Literal["active", "standby", "refused"]  # standby: an older version of an active one
+    state: State  # shadow: judges beside the active one and alerts nobody; standby: another version of an active one
     reason: str  # of the refusal, else ""
     detail: str
     path: str
     size: int  # bytes, 0 unless read
     load_ms: float
-    runtime: str  # "onnxruntime", "numpy", or "" unless active
+    runtime: str  # "onnxruntime", "numpy", or "" unless active or in shadow
     signed_by: str = ""  # key id; "" for the shipped ones, the unsigned and the refused
     manifest: Manifest | None = None
 
@@ -48,10 +54,85 @@ class BundleStatus:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The detectors in use and the status of every bundle found."""
+    """The detectors in use, those in shadow, and the status of every bundle found."""
 
     detectors: tuple[Detector, ...]
     bundles: tuple[BundleStatus, ...]
+    shadows: tuple[Detector, ...] = ()
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """One bundle on its way from a directory to a status."""
+
+    place: Path
+    bundle: Bundle | None = None
+    refusal: BundleRefused | None = None
+    state: State = "standby"
+    runtime: Runtime | None = None
+    seconds: float = 0.0
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        return self.bundle.manifest.order if self.bundle else ()
+
+    @property
+    def version(self) -> str:
+        return self.bundle.manifest.version if self.bundle else ""
+
+
+@dataclass(slots=True)
+class _Loader:
+    """Reads, verifies and starts bundles, and keeps the time each took."""
+
+    config: ModelsConfig
+    schemas: tuple[FeatureSchema, ...]
+    clock: Clock
+    runtime: RuntimeChoice
+    trust: "_Trust" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trust = _Trust(self.config)
+
+    def read(self, place: Path, *, is_shipped: bool) -> _Candidate:
+        """Read and verify; runs nothing."""
+        candidate = _Candidate(place)
+        began = self.clock.monotonic()
+        try:
+            bundle = read_bundle(
+                place,
+                schemas=self.schemas,
+                trusted=None if is_shipped else self.trust.keys(),
+                allow_unsigned=self.config.allow_unsigned,
+            )
+            _require_place(bundle, place)
+            candidate.bundle = bundle
+        except BundleRefused as refusal:
+            candidate.refusal = refusal
+        candidate.seconds = self.clock.monotonic() - began
+        return candidate
+
+    def start(self, candidate: _Candidate, state: State) -> bool:
+        """Give it a runtime and let it prove itself. Returns whether it is usable; else it is refused."""
+        if candidate.bundle is None:
+            return False
+        began = self.clock.monotonic()
+        try:
+            engine = _runtime(candidate.bundle, self.runtime)
+            self_test(candidate.bundle, engine, clock=self.clock)
+        except BundleRefused as refusal:
+            candidate.refusal, candidate.bundle = refusal, None
+        else:
+            candidate.runtime, candidate.state = engine, state
+        candidate.seconds += self.clock.monotonic() - began
+        return candidate.runtime is not None
+
+    def detector(self, candidate: _Candidate) -> GraphDetector:
+        """The detector of a candidate that was started."""
+        if candidate.bundle is None or candidate.runtime is None:
+            raise ValueError("not started")
+        manifest = candidate.bundle.manifest
+        return GraphDetector(manifest.name, manifest.version, candidate.bundle.schema, candidate.runtime, clock=self.clock)
 
 
 def load_detectors(
@@ -60,44 +141,80 @@ def load_detectors(
     schemas: Iterable[FeatureSchema],
     clock: Clock | None = None,
     runtime: RuntimeChoice | None = None,
+    selection: Selection | None = None,
 ) -> Loaded:
-    """Load the newest usable version of every bundle. `runtime`: default the configuration's.
+    """Load the chosen, else the newest usable version of every bundle. `runtime`: default the configuration's.
 
-    `clock` times the self-test and every run of the detectors; the machine's own unless given.
+    `selection`: what was chosen; None tries nothing in shadow, which is what replay and training want. `clock` times the self-test and
+    every run of the detectors; the machine's own unless given.
     """
-    clock = clock or SystemClock()
-    runtime = runtime or config.runtime
-    known = tuple(schemas)
-    trusted = _Trust(config)
-    detectors: dict[str, Detector] = {}
-    statuses: list[BundleStatus] = []
+    loader = _Loader(config, tuple(schemas), clock or SystemClock(), runtime or config.runtime)
+    candidates: list[_Candidate] = []
     for written in config.bundles:
-        root = builtin_path("models") if written == "builtin" else Path(written)
+        is_shipped = written == "builtin"
+        root = builtin_path("models") if is_shipped else Path(written)
         places = _places(root)
-        if not places and written != "builtin":
-            statuses.append(_refused(root, BundleRefused(Refusal.MISSING_FILE, "no bundle lies here"), 0.0))
-        for place in places:
-            began = clock.monotonic()
-            try:
-                bundle = read_bundle(
-                    place,
-                    schemas=known,
-                    trusted=None if written == "builtin" else trusted.keys(),
-                    allow_unsigned=config.allow_unsigned,
-                )
-                _require_place(bundle, place)
-                name = bundle.manifest.name
-                if name in detectors:
-                    statuses.append(_status(bundle, place, "standby", clock.monotonic() - began, ""))
-                    continue
-                engine = _runtime(bundle, runtime)
-                self_test(bundle, engine, clock=clock)
-            except BundleRefused as refusal:
-                statuses.append(_refused(place, refusal, clock.monotonic() - began))
-                continue
-            detectors[name] = GraphDetector(name, bundle.schema, engine, clock=clock)
-            statuses.append(_status(bundle, place, "active", clock.monotonic() - began, engine.kind))
-    return Loaded(tuple(detectors[name] for name in sorted(detectors)), tuple(statuses))
+        if not places and not is_shipped:
+            candidates.append(_Candidate(root, refusal=BundleRefused(Refusal.MISSING_FILE, "no bundle lies here")))
+        candidates.extend(loader.read(place, is_shipped=is_shipped) for place in places)
+    detectors: dict[str, Detector] = {}
+    shadows: dict[str, Detector] = {}
+    for name, versions in _by_name(candidates).items():
+        choice = selection.choices.get(name) if selection is not None else None
+        active = next((each for each in _chosen_first(versions, choice) if loader.start(each, "active")), None)
+        if active is None:
+            continue
+        detectors[name] = loader.detector(active)
+        if selection is None:
+            continue
+        wanted = _worth_a_trial(versions, active, choice)
+        shadow = next((each for each in wanted if loader.start(each, "shadow")), None)
+        if shadow is not None:
+            shadows[name] = loader.detector(shadow)
+    return Loaded(
+        tuple(detectors[name] for name in sorted(detectors)),
+        tuple(map(_status, candidates)),
+        tuple(shadows[name] for name in sorted(shadows)),
+    )
+
+
+def _by_name(candidates: Sequence[_Candidate]) -> dict[str, list[_Candidate]]:
+    """Sound bundles by name, in the order of the directories; of one version that lies in two the first counts."""
+    names: dict[str, list[_Candidate]] = {}
+    for candidate in candidates:
+        if candidate.bundle is not None:
+            versions = names.setdefault(candidate.bundle.manifest.name, [])
+            if all(candidate.version != other.version for other in versions):
+                versions.append(candidate)
+    return names
+
+
+def _chosen_first(versions: Sequence[_Candidate], choice: Choice | None) -> Iterator[_Candidate]:
+    """The chosen version, then the one before it, then the others as they come. What was rolled back comes last."""
+    if choice is None:
+        yield from versions
+        return
+
+    def rank(candidate: _Candidate) -> int:
+        if candidate.version == choice.active:
+            return 0
+        if candidate.version == choice.previous:
+            return 1
+        return 3 if candidate.version in choice.rejected else 2
+
+    yield from sorted(versions, key=rank)
+
+
+def _worth_a_trial(versions: Sequence[_Candidate], active: _Candidate, choice: Choice | None) -> list[_Candidate]:
+    """Newer versions than the active one, the newest first, then what it replaced. Never what was rolled back."""
+    rejected = choice.rejected if choice is not None else ()
+    newer = sorted(
+        (each for each in versions if each.order > active.order and each.version not in rejected),
+        key=lambda each: each.order,
+        reverse=True,
+    )
+    replaced = [each for each in versions if choice is not None and each.version == choice.previous and each not in newer]
+    return [each for each in (*newer, *replaced) if each is not active]
 
 
 class _Trust:
@@ -156,24 +273,23 @@ def _runtime(bundle: Bundle, choice: RuntimeChoice) -> Runtime:
     return NumpyRuntime(bundle.graph)
 
 
-def _status(bundle: Bundle, place: Path, state: Literal["active", "standby"], seconds: float, runtime: str) -> BundleStatus:
-    manifest = bundle.manifest
+def _status(candidate: _Candidate) -> BundleStatus:
+    place, load_ms = candidate.place, candidate.seconds * 1e3
+    if candidate.refusal is not None or candidate.bundle is None:
+        refusal = candidate.refusal
+        reason, detail = (refusal.reason, refusal.detail) if refusal else ("", "")
+        return BundleStatus(place.parent.name, place.name, "refused", reason, detail, str(place), 0, load_ms, "")
+    bundle = candidate.bundle
     return BundleStatus(
-        name=manifest.name,
-        version=manifest.version,
-        state=state,
+        name=bundle.manifest.name,
+        version=bundle.manifest.version,
+        state=candidate.state,
         reason="",
         detail="",
         path=str(place),
         size=bundle.size,
-        load_ms=seconds * 1e3,
-        runtime=runtime,
+        load_ms=load_ms,
+        runtime=candidate.runtime.kind if candidate.runtime else "",
         signed_by=bundle.signed_by or "",
-        manifest=manifest,
-    )
-
-
-def _refused(place: Path, refusal: BundleRefused, seconds: float) -> BundleStatus:
-    return BundleStatus(
-        place.parent.name, place.name, "refused", refusal.reason, refusal.detail, str(place), 0, seconds * 1e3, ""
+        manifest=bundle.manifest,
     )

@@ -17,6 +17,7 @@ class Detector(Protocol):
     """
 
     name: str
+    version: str  # scores of two versions are not comparable: calibration is kept for each
     schema: FeatureSchema
 
     def score(self, vectors: VectorBatch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

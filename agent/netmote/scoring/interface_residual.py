@@ -24,6 +24,7 @@ class InterfaceResidual:
     """A `StatefulDetector` for a schema of rates; absent counters (no such object) are left out of the mean."""
 
     handles_missing = True
+    version = "1"  # rises when the same rates would score otherwise
 
     def __init__(self, schema: FeatureSchema, *, name: str = "interface-residual", max_entities: int = 4_096) -> None:
         self.name, self.schema = name, schema

@@ -2,11 +2,14 @@
 
     vectors -> detectors -> calibration per entity -> fusion with rule findings -> scores and findings
 
+A detector in shadow sees the same windows and learns its own calibration, but finds nothing: its trial beside the one in use is
+counted, and whoever is promoted is armed already.
+
 Owns the detectors' failures: no exception of a detector leaves this room. A detector that fails twice in a row on one window
 (an exception, or a score that is not a number) is taken out of use with its reason, and the rules go on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +25,8 @@ from netmote.scoring.contributor_family import family_of
 from netmote.scoring.detector import Detector
 from netmote.scoring.deviation import contributors, enriched, sentence
 from netmote.scoring.finding import Finding, ScoreBatch, Severity
+from netmote.scoring.score_watch import STUCK_AFTER, ScoreWatch
+from netmote.scoring.shadow_trial import ShadowTrial, TrialStatus
 from netmote.scoring.state_bytes import pack, unpack
 from netmote.scoring.stateful_detector import StatefulDetector
 from netmote.scoring.usual import Usual
@@ -48,6 +53,8 @@ class DetectorStatus:
     last_p: float | None  # smallest p of the last window, None while nobody is armed
     evicted: int  # entities forgotten because others needed the room
     failure: str | None  # why it is out of use; None in use
+    version: str = ""
+    is_shifted: bool = False  # far more low p-values than by chance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,17 +69,39 @@ class _Answer:
 class ModelScoring:
     """Scores windows with every detector bound to their schema. Pure: the answer depends on the windows alone."""
 
-    def __init__(self, detectors: Sequence[Detector], config: ScoringConfig, *, max_entities: int = 1_000) -> None:
-        """`max_entities` bounds baselines and calibration of each schema; the entity seen longest ago is forgotten."""
-        names = [detector.name for detector in detectors]
-        if len(set(names)) != len(names):
-            raise ValueError(f"two detectors of one name: {', '.join(sorted(names))}")
+    def __init__(
+        self,
+        detectors: Sequence[Detector],
+        config: ScoringConfig,
+        *,
+        shadows: Sequence[Detector] = (),
+        max_entities: int = 1_000,
+    ) -> None:
+        """`shadows`: at most one other version of each detector. `max_entities` bounds baselines and each calibration; the entity seen
+        longest ago is forgotten.
+        """
+        for given in (detectors, shadows):
+            names = [detector.name for detector in given]
+            if len(set(names)) != len(names):
+                raise ValueError(f"two detectors of one name: {', '.join(sorted(names))}")
         self._config, self._max_entities = config, max_entities
         self._detectors = {detector.name: detector for detector in detectors}
-        self._calibrations = {name: Calibration(max_entities=max_entities, exclusion=EXCLUSION) for name in self._detectors}
+        # A shadow of what is not in use, or of other features, has nothing to be measured against.
+        self._shadows = {
+            shadow.name: shadow
+            for shadow in shadows
+            if shadow.name in self._detectors and shadow.schema.hash == self._detectors[shadow.name].schema.hash
+        }
+        self._trials = {
+            name: ShadowTrial(name, active_version=self._detectors[name].version, shadow_version=shadow.version)
+            for name, shadow in self._shadows.items()
+        }
+        self._calibrations = {name: self._new_calibration() for name in self._detectors}
+        self._shadow_calibrations = {name: self._new_calibration() for name in self._shadows}
         self._baselines: dict[str, Baseline] = {}  # by schema hash
         self._stored_baselines: dict[str, bytes] = {}  # restored, and their schema not seen since
         self._recent: dict[str, dict[Entity, int]] = {name: {} for name in self._detectors}  # bit per window, newest lowest
+        self._watches = {name: ScoreWatch() for name in self._detectors}
         self._failures: dict[str, str] = {}
         self._last_p: dict[str, float | None] = dict.fromkeys(self._detectors)
 
@@ -123,9 +152,18 @@ class ModelScoring:
             if detector.schema.hash != vectors.schema.hash or name in self._failures:
                 continue
             answer = self._ask(detector, vectors)
-            if answer is None:
+            if isinstance(answer, str):
+                self._failures[name] = answer
                 continue
-            claim = self._calibrate(name, vectors, answer, good, ~ruled)
+            claim = self._calibrate(self._calibrations[name], vectors, answer, good, ~ruled)
+            highest = float(np.fmax.reduce(claim)) if len(claim) else np.nan
+            self._last_p[name] = None if np.isnan(highest) else float(10.0**-highest)
+            watch = self._watches[name]
+            watch.note(vectors.values[answer.positions], answer.raw, claim)
+            if watch.is_stuck:
+                self._failures[name] = f"gave one and the same score for {STUCK_AFTER} different windows"
+                continue
+            self._try_shadow(name, vectors, claim, good=good, unruled=~ruled, alpha=limit)
             scores.append(ScoreBatch(name, vectors.schema.name, vectors.start_ns, vectors.end_ns, vectors.entities, claim))
             models = np.fmax(models, claim)
             fused = fusion.fuse(self._config.fusion, np.where(ruled, np.nan, 0.0), claim)
@@ -140,7 +178,7 @@ class ModelScoring:
 
     def accept(self, entity: Entity) -> None:
         """The operator accepts what this entity does now as normal: learn it anew."""
-        for calibration in self._calibrations.values():
+        for _, calibration in self._calibrated():
             calibration.forget(entity)
         for baseline in self._baselines.values():
             baseline.forget(entity)
@@ -149,7 +187,7 @@ class ModelScoring:
         """Learn a device and all of its ports anew: another one stands in its place."""
         prefix = f"{device.name}/"
         known: set[Entity] = set()
-        for calibration in self._calibrations.values():
+        for _, calibration in self._calibrated():
             known.update(calibration.entities)
         for baseline in self._baselines.values():
             known.update(baseline.entities)
@@ -174,20 +212,30 @@ class ModelScoring:
                     last_p=self._last_p[name],
                     evicted=calibration.evicted,
                     failure=self._failures.get(name),
+                    version=detector.version,
+                    is_shifted=self._watches[name].is_shifted,
                 )
             )
         return tuple(lines)
 
+    def trials(self) -> tuple[TrialStatus, ...]:
+        """What the models in shadow have shown."""
+        return tuple(trial.status() for trial in self._trials.values())
+
     def state(self) -> bytes:
         """Calibrations, baselines, persistence bits and what stateful detectors remember. Failures are not state: a restart tries again."""
         parts = {f"baseline/{name}": blob for name, blob in self._stored_baselines.items()}
-        for name, detector in self._detectors.items():
-            parts[f"calibration/{name}/{detector.schema.hash}"] = self._calibrations[name].state()
+        for detector, calibration in self._calibrated():
+            parts[f"calibration/{_key(detector)}"] = calibration.state()
             if isinstance(detector, StatefulDetector):
-                parts[f"detector/{name}/{detector.schema.hash}"] = detector.state()
+                parts[f"detector/{_key(detector)}"] = detector.state()
         parts |= {f"baseline/{key}": baseline.state() for key, baseline in self._baselines.items()}
         recent = {name: {str(entity): bits for entity, bits in held.items()} for name, held in self._recent.items()}
-        return pack({"version": 1, "recent": recent}, {name: np.frombuffer(part, np.uint8) for name, part in parts.items()})
+        trials = {name: trial.state() for name, trial in self._trials.items()}
+        return pack(
+            {"version": 2, "recent": recent, "trials": trials},
+            {name: np.frombuffer(part, np.uint8) for name, part in parts.items()},
+        )
 
     def restore(self, blob: bytes) -> None:
         """Inverse of `state`, for the detectors and schemas that still exist; the others are dropped, new ones begin cold.
@@ -195,17 +243,21 @@ class ModelScoring:
         Raises ValueError on damaged bytes; the object is then to be thrown away.
         """
         head, arrays = unpack(blob)
-        if head.get("version") != 1:
+        if head.get("version") != 2:
             raise ValueError(f"state version {head.get('version')!r} is not known")
-        for name, detector in self._detectors.items():
-            calibration = arrays.get(f"calibration/{name}/{detector.schema.hash}")
-            if calibration is None:
+        for detector, calibration in self._calibrated():
+            stored = arrays.get(f"calibration/{_key(detector)}")
+            if stored is None:
                 continue
-            self._calibrations[name].restore(calibration.tobytes())
-            memory = arrays.get(f"detector/{name}/{detector.schema.hash}")
+            calibration.restore(stored.tobytes())
+            memory = arrays.get(f"detector/{_key(detector)}")
             if memory is not None and isinstance(detector, StatefulDetector):
                 detector.restore(memory.tobytes())
+        for name in self._detectors:
             self._recent[name] = {Entity.parse(text): int(bits) for text, bits in head["recent"].get(name, {}).items()}
+        for name, trial in self._trials.items():
+            if name in head["trials"]:
+                trial.restore(head["trials"][name])
         self._stored_baselines = {
             key.removeprefix("baseline/"): array.tobytes() for key, array in arrays.items() if key.startswith("baseline/")
         }
@@ -221,8 +273,38 @@ class ModelScoring:
                 baseline.restore(stored)
         return baseline
 
-    def _ask(self, detector: Detector, vectors: VectorBatch) -> _Answer | None:
-        """Ask a detector, once more after a failure; None (and out of use) after the second."""
+    def _new_calibration(self) -> Calibration:
+        return Calibration(max_entities=self._max_entities, exclusion=EXCLUSION)
+
+    def _calibrated(self) -> Iterator[tuple[Detector, Calibration]]:
+        for name, detector in self._detectors.items():
+            yield detector, self._calibrations[name]
+        for name, shadow in self._shadows.items():
+            yield shadow, self._shadow_calibrations[name]
+
+    def _try_shadow(
+        self,
+        name: str,
+        vectors: VectorBatch,
+        active: NDArray[np.float64],
+        *,
+        good: NDArray[np.bool_],
+        unruled: NDArray[np.bool_],
+        alpha: float,
+    ) -> None:
+        """Let the shadow of a detector judge the window that the detector judged. Nothing it does or fails to do is felt outside."""
+        trial = self._trials.get(name)
+        if trial is None or trial.failure is not None:
+            return
+        answer = self._ask(self._shadows[name], vectors)
+        if isinstance(answer, str):
+            trial.failure = answer
+            return
+        claim = self._calibrate(self._shadow_calibrations[name], vectors, answer, good, unruled)
+        trial.note(vectors.end_ns, np.where(unruled, active, np.nan), claim, alpha=alpha)
+
+    def _ask(self, detector: Detector, vectors: VectorBatch) -> _Answer | str:
+        """Ask a detector, once more after a failure; the reason after the second."""
         whole = vectors.present.all(axis=1) | bool(getattr(detector, "handles_missing", False))
         positions = np.flatnonzero(whole)
         batch = _rows_of(vectors, positions)
@@ -239,26 +321,23 @@ class ModelScoring:
                 return _Answer(positions, raw, contribution)
             else:
                 reason = "gave a score that is not a finite number"
-        self._failures[detector.name] = reason
-        return None
+        return reason
 
     def _calibrate(
         self,
-        name: str,
+        calibration: Calibration,
         vectors: VectorBatch,
         answer: _Answer,
         good: NDArray[np.bool_],
         unruled: NDArray[np.bool_],
     ) -> NDArray[np.float64]:
         """The surprise of every entity, NaN where the detector makes no claim; then learn."""
-        calibration, at = self._calibrations[name], answer.positions
+        at = answer.positions
         entities = [vectors.entities[index] for index in at]
         armed = calibration.armed(entities)
         surprise = calibration.observe(entities, answer.raw, (good & unruled)[at])
         claim = np.full(len(vectors.entities), np.nan)
         claim[at] = np.where(armed & good[at], surprise, np.nan)
-        highest = float(np.fmax.reduce(claim)) if len(claim) else np.nan
-        self._last_p[name] = None if np.isnan(highest) else float(10.0**-highest)
         return claim
 
     def _remember(self, name: str, entities: Sequence[Entity], low: NDArray[np.bool_]) -> None:
@@ -311,6 +390,10 @@ class ModelScoring:
             return replace(finding, surprise=surprise)
         told = enriched(finding, vectors, index, self._baseline_of(vectors))
         return replace(finding, surprise=surprise, contributors=told)
+
+
+def _key(detector: Detector) -> str:
+    return f"{detector.name}/{detector.version}/{detector.schema.hash}"
 
 
 def _rows_of(vectors: VectorBatch, positions: NDArray[np.intp]) -> VectorBatch:
