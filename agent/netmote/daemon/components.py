@@ -1,7 +1,8 @@
 """The one table of sinks and flow exporters: which class stands behind which type name."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from netmote.clock import Clock
 from netmote.daemon.config import FlowExportConfig, SinkConfig
@@ -13,15 +14,44 @@ from netmote.flow_export.ipfix.exporter import IpfixExporter
 from netmote.flow_export.metering_totals import MeteringTotals
 from netmote.sinks.journal.config import JournalConfig
 from netmote.sinks.journal.sink import JournalSink
+from netmote.sinks.nats.config import NatsConfig
+from netmote.sinks.relp.config import RelpConfig
 from netmote.sinks.sink import Sink
+from netmote.sinks.syslog.config import SyslogConfig
+from netmote.sinks.webhook.config import WebhookConfig
 from netmote.sinks.webhook.sink import WebhookSink
+
+
+def _nats(config: NatsConfig) -> Sink:
+    from netmote.sinks.nats.sink import NatsSink  # noqa: PLC0415 - its library is an extra
+
+    return NatsSink(config)
+
+
+def _relp(config: RelpConfig) -> Sink:
+    from netmote.sinks.relp.sink import RelpSink  # noqa: PLC0415 - nobody pays for a sink that is not configured
+
+    return RelpSink(config)
+
+
+def _syslog(config: SyslogConfig) -> Sink:
+    from netmote.sinks.syslog.sink import SyslogSink  # noqa: PLC0415 - nobody pays for a sink that is not configured
+
+    return SyslogSink(config)
+
+
+_SINKS: Mapping[type, Callable[[Any], Sink]] = {
+    JournalConfig: JournalSink,
+    WebhookConfig: WebhookSink,
+    NatsConfig: _nats,
+    RelpConfig: _relp,
+    SyslogConfig: _syslog,
+}
 
 
 def build_sink(config: SinkConfig) -> Sink:
     """The sink of this configuration, not opened."""
-    if isinstance(config, JournalConfig):
-        return JournalSink(config)
-    return WebhookSink(config)
+    return _SINKS[type(config)](config)
 
 
 def build_exporter(

@@ -15,13 +15,16 @@ from netmote.flow_export.ipfix.config import IpfixConfig
 from netmote.host.config import HostConfig
 from netmote.metering.config import MeteringConfig
 from netmote.sinks.journal.config import JournalConfig
+from netmote.sinks.nats.config import NatsConfig
+from netmote.sinks.relp.config import RelpConfig
+from netmote.sinks.syslog.config import SyslogConfig
 from netmote.sinks.webhook.config import WebhookConfig
 from netmote.snmp.config import SnmpConfig
 from netmote.store.config import StoreConfig
 from netmote.telemetry.config import HeartbeatConfig, LogConfig
 from netmote.web.config import WebConfig
 
-SinkConfig = Annotated[JournalConfig | WebhookConfig, Field(discriminator="type")]
+SinkConfig = Annotated[JournalConfig | WebhookConfig | NatsConfig | RelpConfig | SyslogConfig, Field(discriminator="type")]
 FlowExportConfig = Annotated[IpfixConfig | EveConfig, Field(discriminator="type")]
 
 

@@ -1,0 +1,1 @@
+"""The RELP sink: RFC 5424 messages, each acknowledged."""
