@@ -104,3 +104,16 @@ def test_without_a_ledger(tmp_path: Path) -> None:
     """A directory without a ledger is named."""
     assert str(tmp_path) in netmote(tmp_path, "list", code=1)
     assert not list(tmp_path.iterdir())
+
+
+def test_resend(state_dir: Path) -> None:
+    """Numbers or a time, a sink or all; without a daemon it waits in the ledger; what cannot be read is named."""
+    assert netmote(state_dir, "resend", "--seq", "1-2") == "journal: 2 to send again\n"
+    assert netmote(state_dir, "resend", "--seq", "2") == "journal: nothing to send again\n"
+    assert json.loads(netmote(state_dir, "resend", "--since", "2020-01-01T00:00:00Z", "--sink", "journal", "--json")) == {
+        "journal": 1
+    }
+    assert "--seq" in netmote(state_dir, "resend", "--seq", "all", code=2)
+    assert "--since" in netmote(state_dir, "resend", "--since", "yesterday", code=2)
+    assert "no sink is called 'x'" in netmote(state_dir, "resend", "--since", "1h", "--sink", "x", code=1)
+    assert "a time or numbers" in netmote(state_dir, "resend", code=1)

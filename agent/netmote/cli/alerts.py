@@ -177,6 +177,39 @@ def unsilence(
     typer.echo("ended")
 
 
+@app.command("resend")
+def resend(
+    config: ConfigOption = None,
+    state_dir: StateDirOption = None,
+    since: Annotated[
+        str | None, typer.Option(help='Committed since then: "24h", or an RFC 3339 time.', metavar="TIME", show_default=False)
+    ] = None,
+    sink: Annotated[str | None, typer.Option(help="To this sink only.", metavar="NAME", show_default=False)] = None,
+    seq: Annotated[
+        str | None, typer.Option(help="Only these numbers, both included.", metavar="FIRST-LAST", show_default=False)
+    ] = None,
+    json_lines: JsonOption = False,
+) -> None:
+    """Offer alerts again that a sink was done with, for a receiver that misses some. They keep their ids and their numbers.
+
+    Goes through the daemon; without one they go out after its next start.
+
+    Example: netmote alerts resend --seq 1200-1300 --sink upstream
+    """
+    import json
+
+    from netmote.daemon.resending import resend_without_daemon
+
+    first, last = _range(seq)
+    asked = {"since_ns": _since_ns(since), "sink": sink, "first": first, "last": last}
+    counts = _change(config, state_dir, "resend", asked, without_daemon=resend_without_daemon)["asked"]
+    if json_lines:
+        typer.echo(json.dumps(counts))
+        return
+    for name, count in counts.items():
+        typer.echo(f"{name}: {count} to send again" if count else f"{name}: nothing to send again")
+
+
 @app.command("silences")
 def silences(config: ConfigOption = None, state_dir: StateDirOption = None, json_lines: JsonOption = False) -> None:
     """List the silences in force.
@@ -234,13 +267,55 @@ def _one(revisions: list[Any], alert_id: str) -> list[Any]:
     raise typer.Exit(1)
 
 
+def _range(seq: str | None) -> tuple[int | None, int | None]:
+    if seq is None:
+        return None, None
+    first, _, last = seq.partition("-")
+    try:
+        return int(first), int(last or first)
+    except ValueError:
+        raise typer.BadParameter('numbers are like "1200-1300", or a single one', param_hint="--seq") from None
+
+
+def _since_ns(since: str | None) -> int | None:
+    from datetime import UTC, datetime
+
+    from netmote.clock import SystemClock
+    from netmote.config.section import duration_seconds
+
+    if since is None:
+        return None
+    try:
+        return SystemClock().now_ns() - round(float(duration_seconds(since)) * 1e9)
+    except ValueError:
+        pass  # then it is a time
+    try:
+        instant = datetime.fromisoformat(since)
+    except ValueError:
+        raise typer.BadParameter(
+            'a duration such as "24h", or a time such as 2026-11-25T03:00:00Z', param_hint="--since"
+        ) from None
+    # A time without a zone is of this machine, as `netmote alerts list` shows them.
+    return round(instant.astimezone(UTC).timestamp() * 1e9)
+
+
 def _change_silences(config: Path | None, state_dir: Path | None, command: str, asked: dict[str, Any]) -> dict[str, Any]:
+    from netmote.daemon.silencing import change_without_daemon
+
+    def without_daemon(directory: Path, config: Any, asked: dict[str, Any], *, clock: Any) -> Any:
+        return change_without_daemon(directory, config, command, asked, clock=clock)
+
+    return _change(config, state_dir, command, asked, without_daemon=without_daemon)
+
+
+def _change(
+    config: Path | None, state_dir: Path | None, command: str, asked: dict[str, Any], *, without_daemon: Any
+) -> dict[str, Any]:
     import asyncio
 
     from netmote.cli.state import config_of, state_dir_of
     from netmote.clock import SystemClock
     from netmote.control.client import CommandRefusedError, NotRunningError, request
-    from netmote.daemon.silencing import change_without_daemon
 
     directory = state_dir_of(config, state_dir)
     try:
@@ -251,7 +326,8 @@ def _change_silences(config: Path | None, state_dir: Path | None, command: str, 
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     try:
-        return asyncio.run(change_without_daemon(directory, config_of(config), command, asked, clock=SystemClock()))
+        answer: dict[str, Any] = asyncio.run(without_daemon(directory, config_of(config), asked, clock=SystemClock()))
     except ValueError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
+    return answer

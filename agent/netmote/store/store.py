@@ -17,7 +17,7 @@ from pathlib import Path
 from netmote.alerts.alert import Alert, Committed, Silence
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
 from netmote.records.batch import Batch
-from netmote.store import alert_ledger, catalog, delivery_ledger, expiry, silence_rows
+from netmote.store import alert_ledger, catalog, delivery_ledger, expiry, resending, silence_rows
 from netmote.store.alert_rows import RowsRead
 from netmote.store.config import StoreConfig
 from netmote.store.connection import PAGE_SIZE, Connection, Job, T, open_reader, open_writer
@@ -276,6 +276,13 @@ class Store:
     async def quarantine(self, sink: str, seq: int, reason: str) -> None:
         """Take one pending revision out of a sink's way for ever, with the reason."""
         await self._write(partial(delivery_ledger.quarantine, sink=sink, seq=seq, reason=reason, now_ns=self._clock.now_ns()))
+
+    async def resend(self, sink: str, *, since_ns: int | None = None, first: int | None = None, last: int | None = None) -> int:
+        """Offer again what this sink was done with: committed since then (wall time), numbered from `first` to `last`; how many.
+
+        They come behind what waits, with the ids and numbers they had. Raises KeyError when the sink is not registered.
+        """
+        return await self._write(partial(resending.resend, sink=sink, since_ns=since_ns, first=first, last=last))
 
     async def books(self, sink: str) -> SinkBooks:
         """How far a sink got, for its heartbeat: cheap, whatever waits. Raises KeyError when the sink is not registered."""
