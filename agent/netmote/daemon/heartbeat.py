@@ -8,14 +8,17 @@ import asyncio
 import hashlib
 import json
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netmote import __version__
 from netmote.config.section import Section
+from netmote.daemon.config import Config
 from netmote.daemon.kernel_clock import read_kernel_clock
 from netmote.errors import NetmoteError
 from netmote.models.manifest import content_hash
 from netmote.models.registry import BundleStatus
+from netmote.scoring.rules.rule_set import RuleSet
 from netmote.telemetry.heartbeat import Heartbeat, LoadedModel, SinkBooks
 
 if TYPE_CHECKING:
@@ -34,6 +37,8 @@ class Heartbeats:
         self._daemon = daemon
         self._number = 0
         self._is_told = False
+        self._hashed: tuple[Config, RuleSet] | None = None  # what the two hashes are of
+        self._config_hash = self._rules_hash = ""
 
     async def run(self) -> None:
         """Beat until cancelled; the first one at once, so that a start is seen upstream."""
@@ -51,6 +56,8 @@ class Heartbeats:
         """One beat to each sink that wants them."""
         daemon = self._daemon
         self._number += 1
+        await self._hash()
+        state = self._state()
         for deliver in daemon.delivers:
             name = deliver.sink.name
             if name in daemon.config.heartbeat.left_out_sinks:
@@ -65,13 +72,20 @@ class Heartbeats:
                 self._is_told = True
                 continue
             self._is_told = False
-            deliver.offer_beat(self.heartbeat(books))
+            deliver.offer_beat(replace(state, books=books, last_seq=books.last_seq))
 
-    def heartbeat(self, books: SinkBooks) -> Heartbeat:
-        """The present state, with one sink's books."""
-        daemon = self._daemon
-        clock = read_kernel_clock()
-        drops = daemon.survey.drops()
+    async def _hash(self) -> None:
+        """Hashes of what is in force, in a thread and only when it changed: thousands of devices take their time."""
+        config, rules = self._daemon.config, self._daemon.analyse.analysis.rules
+        if self._hashed is not None and self._hashed[0] is config and self._hashed[1] is rules:
+            return
+        self._config_hash = await asyncio.to_thread(section_hash, config)
+        self._rules_hash = await asyncio.to_thread(lambda: rules.hash)
+        self._hashed = config, rules
+
+    def _state(self) -> Heartbeat:
+        """The daemon at this moment, without the books of any sink."""
+        daemon, clock = self._daemon, read_kernel_clock()
         return Heartbeat(
             sensor=daemon.sensor,
             ledger_epoch=daemon.store.ledger_epoch,
@@ -82,14 +96,14 @@ class Heartbeats:
             version=__version__,
             level=daemon.health.level,
             reasons=daemon.health.reasons,
-            config_hash=section_hash(daemon.config),
-            rules_hash=daemon.analyse.analysis.rules.hash,
+            config_hash=self._config_hash,
+            rules_hash=self._rules_hash,
             models=tuple(loaded_models(daemon.bundles)),
-            last_seq=books.last_seq,
-            books=books,
+            last_seq=0,
+            books=SinkBooks(0, 0),
             clock_offset_seconds=clock.offset_seconds,
             is_clock_synchronised=clock.is_synchronised,
-            drops={place.replace("/", ":", 1): count for place, count in drops.items()},
+            drops={place.replace("/", ":", 1): count for place, count in daemon.survey.drops().items()},
         )
 
 
