@@ -1,5 +1,6 @@
 """Where frames lie in memory: the seam between what reads frames (a ring, a file) and what decodes them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -19,6 +20,8 @@ LINKTYPE_LINUX_SLL = 113
 LINKTYPE_IPV4 = 228
 LINKTYPE_IPV6 = 229
 LINKTYPE_LINUX_SLL2 = 276
+_COPIED = 8192  # rows at once: the copy stays in the second-level cache, and below what `daemon.memory` has mapped anew each time
+_EVEN = 2048  # rows that lie evenly and are worth a look of their own
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,3 +74,45 @@ def rows_at(buffer: NDArray[np.uint8], offset: NDArray[np.int64], width: int) ->
             rows[position, : len(tail)] = tail
         return rows
     return overlapping[offset].view("u1").reshape(-1, width)
+
+
+def even_parts(buffer: NDArray[np.uint8], offset: NDArray[np.int64], width: int) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
+    """The rows of `rows_at`, a part at a time: which they are, and (n, width). Where offsets lie evenly that is a view, without a copy.
+
+    A view holds what the buffer does when it is read, and must not be written to.
+    """
+    done = 0
+    for start, stop in _even_runs(offset):
+        begin, step = int(offset[start]), int(offset[start + 1] - offset[start])
+        if step > 0 and begin >= 0 and begin + (stop - start - 1) * step + width <= len(buffer):
+            yield from _copied_parts(buffer, offset, done, start, width)
+            yield slice(start, stop), np.ndarray((stop - start, width), "u1", buffer, begin, (step, 1))
+            done = stop
+    yield from _copied_parts(buffer, offset, done, len(offset), width)
+
+
+def _copied_parts(
+    buffer: NDArray[np.uint8], offset: NDArray[np.int64], start: int, stop: int, width: int
+) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
+    for first in range(start, stop, _COPIED):
+        part = slice(first, min(first + _COPIED, stop))
+        yield part, rows_at(buffer, offset[part], width)
+
+
+def _even_runs(offset: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Where many offsets follow one another at one distance: (start, stop)."""
+    count = len(offset)
+    if count < _EVEN:
+        return
+    step = offset[1:] - offset[:-1]
+    bends = (step[1:] != step[:-1]).nonzero()[0]
+    if len(bends) > 2 * (count // _EVEN + 1):
+        return
+    start = 0
+    for bend in [*bends.tolist(), count - 2]:
+        stop = bend + 2  # the last of these equal steps leads to the row before
+        if stop - start >= _EVEN:
+            yield start, stop
+            start = stop
+        else:
+            start = max(start, stop - 1)  # where another run may begin

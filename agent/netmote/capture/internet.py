@@ -19,6 +19,19 @@ _IPV6_ROW = _IPV6_HEADER + 16  # up to the control bits of TCP, in words of eigh
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS = 0, 43, 44, 51, 60
 _LONGEST_CHAIN = 32
 _MAPPED = np.uint64(0xFFFF_0000)
+_PLAIN_COLUMNS = (
+    "source_word",
+    "destination_word",
+    "flow_class",
+    "ip_total_length",
+    "ip_class_of_service",
+    "tcp_control_bits",
+    "icmp_type",
+    "icmp_code",
+    "time_to_live",
+    "tcp_sequence",
+    "tcp_payload_octets",
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -62,6 +75,11 @@ class Columns:
             np.empty(count, "u2"),
             np.empty(count, "i8"),
         )
+
+    def put(self, rows: NDArray[np.int64], found: "Columns") -> None:
+        """Take over what was found of the packets at `rows`, but where their transport headers begin."""
+        for name in _PLAIN_COLUMNS:
+            getattr(self, name)[rows] = getattr(found, name)
 
     def clear(self, rows: NDArray[np.int64]) -> None:
         """Forget what was read of these packets."""

@@ -44,6 +44,7 @@ _NULL_IPV6 = (10, 24, 28, 30)
 _HEADERS = {LINKTYPE_ETHERNET: (14, 12), LINKTYPE_LINUX_SLL: (16, 14), LINKTYPE_LINUX_SLL2: (20, 0)}
 _RAW = (LINKTYPE_RAW, 12, 14, LINKTYPE_IPV4, LINKTYPE_IPV6)  # 12 and 14 are raw IP in files of BSDs
 _PPP = (LINKTYPE_PPP, LINKTYPE_PPP_HDLC, LINKTYPE_C_HDLC)
+_NONE = np.zeros(0, "i8")
 SUPPORTED = frozenset((*_HEADERS, *_RAW, *_PPP, LINKTYPE_PPP_ETHER, LINKTYPE_NULL, LINKTYPE_LOOP))
 
 
@@ -142,14 +143,13 @@ def _read_tags(
     frames: Frames, ether_type: NDArray[np.uint16], offset: NDArray[np.int64], tagged: NDArray[np.int64]
 ) -> NDArray[np.uint64] | None:
     """Step over the VLAN tags of the frames at `tagged`, in place; the first two VIDs are kept, whether the kernel or the frame holds the first."""
-    if frames.is_tagged is None or frames.tag_control is None or not frames.is_tagged.any():
-        if not len(tagged):
-            return None
-        vlan = np.zeros(len(frames), "u8")
-        depth = np.zeros(len(frames), "u8")
-    else:
-        vlan = np.where(frames.is_tagged, frames.tag_control & 0x0FFF, 0).astype("u8") << np.uint64(16)
-        depth = frames.is_tagged.astype("u8")
+    kernel = _NONE if frames.is_tagged is None else frames.is_tagged.nonzero()[0]
+    if not len(tagged) and not len(kernel):
+        return None
+    vlan, depth = np.zeros(len(frames), "u8"), np.zeros(len(frames), "u1")
+    if frames.tag_control is not None:
+        vlan[kernel] = (frames.tag_control[kernel] & np.uint16(0x0FFF)).astype("u8") << np.uint64(16)
+        depth[kernel] = 1
     for _ in range(_DEEPEST_TAG):
         if not len(tagged):
             break
@@ -160,9 +160,9 @@ def _read_tags(
         tag = rows_at(frames.buffer, offset[tagged], 2).view(">u2").reshape(-1)
         is_vlan = length == 4  # a VN-Tag names the port of an extender, not a network
         kept = is_vlan & (depth[tagged] < 2)
-        shift = (depth[tagged[kept]] + np.uint64(1)) << np.uint64(4)
+        shift = (depth[tagged[kept]].astype("u8") + np.uint64(1)) << np.uint64(4)
         vlan[tagged[kept]] |= (tag[kept].astype("u8") & np.uint64(0x0FFF)) << shift
-        depth[tagged] += is_vlan.astype("u8")
+        depth[tagged] += is_vlan
         offset[tagged] += length
         ether_type[tagged] = _u2_at(frames.buffer, offset[tagged] - 2)
         tagged = tagged[is_tag(ether_type[tagged])]

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netmote.capture.bpf_compiler import FilterError
 from netmote.capture.fanout import NOTHING, FanoutGroup
@@ -241,21 +242,27 @@ class Ring:
             frames = with_segments(frames, read.segment_kind)
         else:
             frames = with_estimated_segments(frames, lambda: int(struct.unpack_from("i", self._ask(_SIOCGIFMTU), 16)[0]))
-        is_tagged = (read.status & _STATUS_VLAN_VALID) != 0
-        if is_tagged.any():
-            record = rows_at(buffer, offset, layout.record.itemsize).view(layout.record).reshape(-1)
-            has_protocol = (read.status & _STATUS_TPID_VALID) != 0
-            frames = replace(
-                frames,
-                wire_length=frames.wire_length + np.uint32(4) * is_tagged,
-                is_tagged=is_tagged,
-                tag_control=record["tag_control"].astype("u2"),
-                tag_protocol=np.where(has_protocol, record["tag_protocol"], 0x8100).astype("u2"),
-            )
+        tagged = (read.status & np.uint32(_STATUS_VLAN_VALID)).nonzero()[0]
+        if len(tagged):
+            frames = self._tagged(frames, read, tagged, layout, offset)
         self._latest_ns = int(read.timestamp_ns[-1]) if len(offset) else self._latest_ns
         if self.tee is not None:
             self.tee.write(frames)
-        return decode(frames, self.interface, tunnels=self._tunnels, ether_type=read.ether_type)
+        return decode(frames, self.interface, tunnels=self._tunnels, ether_type=read.ether_type, columns=read.columns)
+
+    def _tagged(
+        self, frames: Frames, read: RecordReading, tagged: NDArray[np.int64], layout: RingLayout, offset: NDArray[np.int64]
+    ) -> Frames:
+        """The frames, of which those at `tagged` had a VLAN tag that the kernel took out."""
+        record = rows_at(layout.buffer, offset[tagged], layout.record.itemsize).view(layout.record).reshape(-1)
+        is_tagged = np.zeros(len(offset), "?")
+        control, protocol = np.zeros((2, len(offset)), "u2")
+        is_tagged[tagged] = True
+        control[tagged] = record["tag_control"]
+        has_protocol = (read.status[tagged] & _STATUS_TPID_VALID) != 0
+        protocol[tagged] = np.where(has_protocol, record["tag_protocol"], 0x8100)
+        read.length[tagged] += np.uint32(4)
+        return replace(frames, is_tagged=is_tagged, tag_control=control, tag_protocol=protocol)
 
     def _check_interface(self) -> None:
         self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # ENETDOWN while the link is down: reading clears it

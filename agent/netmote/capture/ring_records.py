@@ -1,7 +1,8 @@
-"""The records of a ring to columns: what the kernel says of each packet, and of its frame what decides how it is decoded.
+"""The records of a ring to columns: what the kernel says of each packet, and the plain packets themselves.
 
 Ring memory is larger than any cache and another processor wrote it, so that each look at every record costs as much as all that is
-calculated with what is found. Some thousand records are copied up to their EtherType at once, and read from the copy.
+calculated with what is found. So everything is read in one go. Records that lie evenly, as `ring_chain` finds most of them, are read
+where they lie; of others some thousand are copied at once, and read from the copy.
 """
 
 from typing import Any
@@ -9,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netmote.capture.frames import rows_at
+from netmote.capture.frames import even_parts, rows_at
+from netmote.capture.internet import Columns
+from netmote.capture.plain import ETHERNET_HEADER, PLAIN_ROW, column_at, decode_plain, ether_types
 from netmote.capture.virtio_header import GSO_TYPE, VIRTIO_HEADER_BYTES
 
-_COPIED = 8192  # records: the copy stays in the second-level cache, and below what `daemon.memory` has mapped anew each time
-_ROW = 112  # behind the EtherType, whichever the layout; 64 would take twice as long (numpy 2)
-_ETHER_TYPE, _ETHERNET_HEADER = 12, 14
+_LAST_USUAL_BEGIN = 92  # of a frame in its record: TPACKET_V3 with the virtio_net_hdr (see `ring_layout`); of TPACKET_V2 it is 76
 
 
 class RecordReading:
@@ -34,25 +35,37 @@ class RecordReading:
         """The byte `GSO_TYPE` of the virtio_net_hdr before each frame, where the layout has one."""
         self.ether_type: NDArray[np.uint16] | None = np.empty(count, "u2") if is_ethernet else None
         """Behind the addresses of each frame; None where they have no Ethernet header."""
-        for first in range(0, count, _COPIED):
-            self._read(buffer, offset, record, slice(first, min(first + _COPIED, count)))
+        self.columns = Columns.allocate(count)
+        """Plain packets are decoded; of the others `flow_class` is 0."""
+        self._link = ETHERNET_HEADER if is_ethernet else 0
+        for part, rows in even_parts(buffer, offset, _LAST_USUAL_BEGIN + self._link + PLAIN_ROW):
+            self._read(buffer, offset[part], record, part, rows)
 
-    def _read(self, buffer: NDArray[np.uint8], offset: NDArray[np.int64], record: "np.dtype[Any]", part: slice) -> None:
-        at = offset[part]
-        rows = rows_at(buffer, at, _ROW)
-        head = rows[:, : record.itemsize].view(record)[:, 0]
-        timestamp = self.timestamp_ns[part]
-        np.multiply(head["second"], 1_000_000_000, out=timestamp, dtype="i8")
-        timestamp += head["nanosecond"]
-        self.captured[part] = head["captured"]
-        self.length[part] = head["length"]
-        self.status[part] = head["status"]
-        place = head["mac"]
+    def _read(
+        self, buffer: NDArray[np.uint8], at: NDArray[np.int64], record: "np.dtype[Any]", part: slice, rows: NDArray[np.uint8]
+    ) -> None:
+        def head(name: str) -> NDArray[Any]:
+            kind, place = record.fields[name][:2] if record.fields else (record, 0)
+            return column_at(rows, int(place), kind)
+
+        timestamp, second = self.timestamp_ns[part], head("second")
+        np.copyto(timestamp, head("nanosecond"))
+        if (second == second[0]).all():
+            timestamp += int(second[0]) * 1_000_000_000
+        else:
+            timestamp += second * np.int64(1_000_000_000)
+        self.captured[part] = captured = head("captured")
+        self.length[part] = head("length")
+        self.status[part] = head("status")
+        place = head("mac")
         np.add(at, place, out=self.begin[part])
         begin = int(place[0])  # nearly always the same in all
-        if begin < VIRTIO_HEADER_BYTES or begin + _ETHERNET_HEADER > _ROW or (place != begin).any():
+        if not VIRTIO_HEADER_BYTES <= begin <= _LAST_USUAL_BEGIN or (place != begin).any():
             begin = VIRTIO_HEADER_BYTES
-            rows = rows_at(buffer, self.begin[part] - begin, begin + _ETHERNET_HEADER)
-        self.segment_kind[part] = rows[:, begin - VIRTIO_HEADER_BYTES + GSO_TYPE]
+            rows = rows_at(buffer, self.begin[part] - begin, begin + self._link + PLAIN_ROW)
+        self.segment_kind[part] = column_at(rows, begin - VIRTIO_HEADER_BYTES + GSO_TYPE, "u1")
+        ether_type = None
         if self.ether_type is not None:
-            self.ether_type[part] = rows[:, begin + _ETHER_TYPE : begin + _ETHERNET_HEADER].view(">u2")[:, 0]
+            ether_type = self.ether_type[part]
+            ether_type[:] = ether_types(rows, begin)
+        decode_plain(rows[:, begin + self._link :], ether_type, captured, self.columns, part, link_header=self._link)
