@@ -6,8 +6,10 @@ import socket
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 from daemon_legs import until
+from feature_vectors import hosts, vectors
 from running_daemon import ask, config, running
 from sample_alert import sample_alert
 
@@ -54,6 +56,21 @@ async def test_silences_through_the_socket(tmp_path: Path) -> None:
             await ask(tmp_path, "unsilence", silence_id="gone")
         with pytest.raises(CommandRefusedError, match="reason is missing"):
             await ask(tmp_path, "silence", seconds=60)
+
+
+async def test_accepting_learns_an_entity_anew(tmp_path: Path) -> None:
+    """Through the socket: its baseline and calibration are forgotten and that is on the disk at once; nonsense is refused in words."""
+    one, other = hosts(2)
+    async with running(tmp_path) as daemon:
+        scoring = daemon.analyse.analysis.scoring
+        scoring.evaluate(vectors(np.ones((2, 3))))
+        (baseline,) = scoring._baselines.values()
+        assert set(baseline.entities) == {one, other}
+        await ask(tmp_path, "accept", entity=str(one))
+        assert set(baseline.entities) == {other}
+        assert (tmp_path / "learned.bin").exists()
+        with pytest.raises(CommandRefusedError):
+            await ask(tmp_path, "accept", entity="nonsense")
 
 
 async def test_reload_takes_up_what_changed(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from netmote.alerts.episode import Cooling, Episode
 from netmote.alerts.fingerprint import fingerprint_of
 from netmote.alerts.inhibition import INHIBITIONS, Explanations, Inhibition
 from netmote.alerts.life import TRANSITIONS, Signal
+from netmote.alerts.maintenance import MaintenanceWindow
 from netmote.alerts.merge import fold, is_of_rule, merge_findings
 from netmote.alerts.snapshot import BookState, decode_state, encode_state
 from netmote.scoring.finding import Cleared, Finding
@@ -43,6 +44,7 @@ class AlertBook:
         self._sensor = sensor
         self._cool_down_ns = round(config.cool_down * 1e9)
         self._update_interval_ns = round(config.update_interval * 1e9)
+        self._maintenance = config.maintenance
         self._max_active = config.max_active
         self._max_cooling = COOLING_PER_ACTIVE * config.max_active
         self._inhibitions = tuple(inhibitions)
@@ -272,7 +274,8 @@ class AlertBook:
 
     def _is_silenced(self, episode: Episode) -> bool:
         finding = episode.finding
-        return any(silence.covers(finding.group, finding.entity, self._now_ns) for silence in self.silences)
+        reasons: tuple[Silence | MaintenanceWindow, ...] = (*self.silences, *self._maintenance)
+        return any(reason.covers(finding.group, finding.entity, self._now_ns) for reason in reasons)
 
     def _fire(self, episode: Episode, at_ns: int) -> Alert:
         self._signal(episode, Signal.PERSISTS)

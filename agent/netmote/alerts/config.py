@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from netmote.alerts.maintenance import MaintenanceWindow
 from netmote.config.section import Duration, Section
 
 
@@ -13,6 +14,10 @@ class AlertsConfig(Section):
 
     max_active: int = Field(default=1_000, ge=1)
     """Pending and firing alerts held at once; when full, the least severe new ones are refused (counted)."""
+
+    maintenance: tuple[MaintenanceWindow, ...] = ()
+    """Recurring hours in which alerts are stored and shown, but not forwarded. One that still fires when its window ends is forwarded
+    then."""
 
     update_interval: Duration = Field(default=300.0, ge=10.0)
     """A firing alert is announced again with its new count at most this often."""

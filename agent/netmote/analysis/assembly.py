@@ -23,7 +23,7 @@ def assemble(config: AnalysisConfig, *, sensor: str, selection: Selection | None
 
     `selection`: which versions were chosen; None: the newest, and none in shadow.
     """
-    rules = RuleSet.load(config.scoring.rules, disabled=config.scoring.disabled_rules)
+    rules = RuleSet.configured(config.scoring)
     loaded = load_detectors(config.models, schemas=ALL, selection=selection)
     analysis = Analysis(config, sensor=sensor, rules=rules, detectors=loaded.detectors, shadows=loaded.shadows)
     return Assembled(analysis, loaded.bundles)

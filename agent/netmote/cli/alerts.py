@@ -163,6 +163,28 @@ def silence(
     typer.echo(json.dumps({"silence_id": silence_id}) if json_lines else f"silenced: {silence_id}")
 
 
+@app.command("accept")
+def accept(
+    alert_id: Annotated[str, typer.Argument(help="An alert: what its entity does now is its new normal.", metavar="ID")],
+    config: ConfigOption = None,
+    state_dir: StateDirOption = None,
+) -> None:
+    """Accept what an alert is about as the new normal: the models learn its entity anew. Rules go on as they are. Needs the daemon.
+
+    Example: netmote alerts accept 3f2a
+    """
+    from netmote.cli.state import state_dir_of
+    from netmote.control.client import CommandRefusedError, NotRunningError, request
+
+    entity = str(_one(_revisions(config, state_dir, alert_id), alert_id)[-1].alert.entity)
+    try:
+        request(state_dir_of(config, state_dir), "accept", entity=entity)
+    except (CommandRefusedError, NotRunningError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{entity} is learned anew; models alert about it again once it is armed")
+
+
 @app.command("unsilence")
 def unsilence(
     silence_id: Annotated[str, typer.Argument(help="Id of the silence.", metavar="ID")],

@@ -33,7 +33,7 @@ def check(
         problems.extend(error.problems)
     else:
         for load in (
-            lambda: RuleSet.load(config.scoring.rules, disabled=config.scoring.disabled_rules),
+            lambda: RuleSet.configured(config.scoring),
             lambda: load_profiles(config.snmp.profiles),
         ):
             try:

@@ -37,7 +37,7 @@ def examine_configuration(path: Path | None) -> tuple[Config | None, list[Diagno
     found: list[Diagnosis] = []
     rules = profiles = 0
     try:
-        rules = len(RuleSet.load(config.scoring.rules, disabled=config.scoring.disabled_rules).rules)
+        rules = len(RuleSet.configured(config.scoring).rules)
     except ConfigError as error:
         found += _problems(error)
     try:

@@ -30,6 +30,7 @@ from netmote.daemon.learned import LearnedFile
 from netmote.daemon.poison import Poison
 from netmote.errors import Retryable
 from netmote.records.batch import Batch
+from netmote.records.entity import Entity
 from netmote.store.store import Checkpoint, Position, Store
 from netmote.store.uninterrupted import finish as to_its_end
 from netmote.telemetry.health import Health, Level
@@ -154,6 +155,11 @@ class Analyse:
                 await self._save_learned()
         except TimeoutError:
             log.warning("the last checkpoint was not written in time", extra={"component": COMPONENT, "seconds": deadline})
+
+    async def accept(self, entity: Entity) -> None:
+        """What this entity does now is its new normal: detectors learn it anew, and what they learned is written down."""
+        await to_its_end(self._in_worker(self.analysis.scoring.accept, entity))
+        await self._save_learned()
 
     def close(self) -> None:
         """Give the worker thread back. Safe twice."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from netmote.control.server import Handler
 from netmote.daemon.resending import resend
 from netmote.daemon.silencing import change_silences
+from netmote.records.entity import Entity
 
 if TYPE_CHECKING:
     from netmote.daemon.lifecycle import Daemon
@@ -30,6 +31,10 @@ def commands(daemon: "Daemon") -> dict[str, Handler]:
         daemon.deliveries.wake()
         return answer
 
+    async def accept(request: dict[str, Any]) -> dict[str, Any]:
+        await daemon.analyse.accept(Entity.parse(str(request["entity"])))
+        return {}
+
     async def reload(_request: dict[str, Any]) -> dict[str, Any]:
         return {"said": await daemon.reload()}
 
@@ -41,6 +46,7 @@ def commands(daemon: "Daemon") -> dict[str, Handler]:
         return {"said": await daemon.roll_back_model(str(request["name"]))}
 
     return {
+        "accept": accept,
         "promote": promote,
         "rollback": roll_back,
         "status": status,

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from netmote.config.section import Section
+from netmote.scoring.known_assets import KnownAsset
 
 
 class ScoringConfig(Section):
@@ -15,6 +16,9 @@ class ScoringConfig(Section):
 
     disabled_rules: tuple[str, ...] = ()
     """Ids of rules that are not evaluated."""
+
+    known_assets: tuple[KnownAsset, ...] = ()
+    """Hosts whose work would set rules off: scanners, network management, backup, resolvers."""
 
     alerts_per_day: float = Field(default=1.0, gt=0.0, le=1000.0)
     """False alerts per day that the models may raise on this sensor; shared among its entities."""

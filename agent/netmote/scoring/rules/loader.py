@@ -1,7 +1,8 @@
 """Rule files to bound rules: every problem of every file at once, each with file, line, key, and what is allowed."""
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from netmote.config.builtin import builtin_path
 from netmote.config.document import Document, Location, check_document, load_document
 from netmote.errors import ConfigError, Problem
+from netmote.scoring.known_assets import KnownAsset
 from netmote.scoring.rules.binding import BoundRule, bind_rule
 from netmote.scoring.rules.document import Rule, RuleFile
 
@@ -16,10 +18,13 @@ BUILTIN = "builtin"
 _SUFFIXES = (".yaml", ".yml")
 
 
-def load_rules(paths: Sequence[str], *, disabled: Collection[str] = ()) -> tuple[BoundRule, ...]:
+def load_rules(
+    paths: Sequence[str], *, disabled: Collection[str] = (), known_assets: Sequence[KnownAsset] = ()
+) -> tuple[BoundRule, ...]:
     """Read rule files and directories (of a directory every `.yaml` and `.yml`, by name); `builtin` stands for the shipped ones.
 
-    Returns the rules that are not disabled, in the order of files. Raises ConfigError with every problem.
+    Returns the rules that are not disabled, in the order of files, each without the known assets exempt from it. Raises ConfigError
+    with every problem.
     """
     problems: list[Problem] = []
     rules: list[BoundRule] = []
@@ -31,15 +36,33 @@ def load_rules(paths: Sequence[str], *, disabled: Collection[str] = ()) -> tuple
             problems.extend(error.problems)
             continue
         rules.extend(_rules_of(document, defined, problems))
-    for rule_id in disabled:
-        if rule_id not in defined and not problems:
+    if not problems:
+        # Of files that could not be read the ids are not known.
+        problems.extend(_unknown_ids("scoring.disabled_rules", disabled, defined))
+        for asset in known_assets:
+            key = f"scoring.known_assets ({asset.name})"
+            problems.extend(_unknown_ids(f"{key}.exempt_from", asset.exempt_from, defined))
+            problems.extend(_unknown_ids(f"{key}.watched_by", asset.watched_by, defined))
+    if problems:
+        raise ConfigError(problems)
+    return tuple(_without(bound, known_assets) for bound in rules if bound.rule.id not in disabled)
+
+
+def _unknown_ids(key: str, written: Collection[str], defined: Collection[str]) -> Iterator[Problem]:
+    for rule_id in written:
+        if rule_id not in defined:
             near = difflib.get_close_matches(rule_id, defined, n=3)
             hint = f"did you mean {' or '.join(near)}? " if near else ""
             message = f"{rule_id!r} is not the id of a rule; {hint}allowed: {', '.join(sorted(defined))}"
-            problems.append(Problem("configuration", None, "scoring.disabled_rules", message))
-    if problems:
-        raise ConfigError(problems)
-    return tuple(bound for bound in rules if bound.rule.id not in disabled)
+            yield Problem("configuration", None, key, message)
+
+
+def _without(bound: BoundRule, known_assets: Sequence[KnownAsset]) -> BoundRule:
+    networks = tuple(network for asset in known_assets if bound.rule.id in asset.rules for network in asset.addresses)
+    if not networks:
+        return bound
+    exemptions = replace(bound.exemptions, networks=(*bound.exemptions.networks, *networks))
+    return replace(bound, exemptions=exemptions)
 
 
 def _files(paths: Sequence[str], problems: list[Problem]) -> list[Path]:

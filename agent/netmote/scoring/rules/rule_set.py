@@ -13,8 +13,10 @@ import numpy as np
 
 from netmote.records.entity import Entity
 from netmote.records.fact import CONDITIONS, Fact, FactBatch
+from netmote.scoring.config import ScoringConfig
 from netmote.scoring.deviation import MOST_SIGMA
 from netmote.scoring.finding import Cleared, Contributor, Finding, Severity
+from netmote.scoring.known_assets import KnownAsset
 from netmote.scoring.rules.binding import BoundRule, fact_schema
 from netmote.scoring.rules.condition import Comparison, FeatureValue, Frame, Mask, comparisons
 from netmote.scoring.rules.document import Rule
@@ -42,9 +44,14 @@ class RuleSet:
         self._raised: dict[str, dict[Entity, int]] = {}
 
     @classmethod
-    def load(cls, paths: Sequence[str], *, disabled: Collection[str] = ()) -> "RuleSet":
+    def load(cls, paths: Sequence[str], *, disabled: Collection[str] = (), known_assets: Sequence[KnownAsset] = ()) -> "RuleSet":
         """Rules of these files and directories (`builtin`: the shipped ones). Raises ConfigError with every problem at once."""
-        return cls(load_rules(paths, disabled=disabled))
+        return cls(load_rules(paths, disabled=disabled, known_assets=known_assets))
+
+    @classmethod
+    def configured(cls, config: ScoringConfig) -> "RuleSet":
+        """The rules of a configuration. Raises ConfigError with every problem at once."""
+        return cls.load(config.rules, disabled=config.disabled_rules, known_assets=config.known_assets)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
