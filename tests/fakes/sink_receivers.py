@@ -1,5 +1,7 @@
 """The one table of harnesses: every sink that the contract suite runs over, by its name."""
 
+from alertmanager_receiver import AlertmanagerReceiver, TlsAlertmanagerReceiver
+from file_receiver import FileReceiver
 from local_receivers import Journal, StandardOutput
 from nats_receiver import NatsReceiver, TlsNatsReceiver
 from rsyslog_receivers import RelpReceiver, SyslogReceiver, TlsRelpReceiver, TlsSyslogReceiver
@@ -9,8 +11,10 @@ from webhook_receiver import TlsWebhookReceiver, WebhookReceiver
 RECEIVERS: dict[str, type[Receiver]] = {
     "webhook": WebhookReceiver,
     "nats": NatsReceiver,
+    "alertmanager": AlertmanagerReceiver,
     "relp": RelpReceiver,
     "syslog": SyslogReceiver,
+    "file": FileReceiver,
     "stdout": StandardOutput,
     "journal": Journal,
 }
@@ -18,6 +22,7 @@ RECEIVERS: dict[str, type[Receiver]] = {
 TLS_RECEIVERS: dict[str, type[TlsReceiver]] = {
     "webhook": TlsWebhookReceiver,
     "nats": TlsNatsReceiver,
+    "alertmanager": TlsAlertmanagerReceiver,
     "relp": TlsRelpReceiver,
     "syslog": TlsSyslogReceiver,
 }

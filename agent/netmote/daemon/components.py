@@ -12,6 +12,7 @@ from netmote.flow_export.exporter import FlowExporter
 from netmote.flow_export.flow_queue import ExportTally
 from netmote.flow_export.ipfix.exporter import IpfixExporter
 from netmote.flow_export.metering_totals import MeteringTotals
+from netmote.sinks.file.config import FileConfig
 from netmote.sinks.journal.config import JournalConfig
 from netmote.sinks.journal.sink import JournalSink
 from netmote.sinks.nats.config import NatsConfig
@@ -40,12 +41,19 @@ def _syslog(config: SyslogConfig) -> Sink:
     return SyslogSink(config)
 
 
+def _file(config: FileConfig) -> Sink:
+    from netmote.sinks.file.sink import FileSink  # noqa: PLC0415 - nobody pays for a sink that is not configured
+
+    return FileSink(config)
+
+
 _SINKS: Mapping[type, Callable[[Any], Sink]] = {
     JournalConfig: JournalSink,
     WebhookConfig: WebhookSink,
     NatsConfig: _nats,
     RelpConfig: _relp,
     SyslogConfig: _syslog,
+    FileConfig: _file,
 }
 
 

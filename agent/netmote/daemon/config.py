@@ -14,6 +14,7 @@ from netmote.flow_export.eve.config import EveConfig
 from netmote.flow_export.ipfix.config import IpfixConfig
 from netmote.host.config import HostConfig
 from netmote.metering.config import MeteringConfig
+from netmote.sinks.file.config import FileConfig
 from netmote.sinks.journal.config import JournalConfig
 from netmote.sinks.nats.config import NatsConfig
 from netmote.sinks.relp.config import RelpConfig
@@ -24,7 +25,9 @@ from netmote.store.config import StoreConfig
 from netmote.telemetry.config import HeartbeatConfig, LogConfig
 from netmote.web.config import WebConfig
 
-SinkConfig = Annotated[JournalConfig | WebhookConfig | NatsConfig | RelpConfig | SyslogConfig, Field(discriminator="type")]
+SinkConfig = Annotated[
+    JournalConfig | WebhookConfig | NatsConfig | RelpConfig | SyslogConfig | FileConfig, Field(discriminator="type")
+]
 FlowExportConfig = Annotated[IpfixConfig | EveConfig, Field(discriminator="type")]
 
 
