@@ -18,6 +18,8 @@ from netmote.host.collector import HostCollector
 from netmote.records.batch import Batch
 from netmote.snmp.collector import SnmpCollector
 from netmote.snmp.config import SnmpConfig
+from netmote.snmp.device_memory import FILE_NAME as DEVICE_MEMORY
+from netmote.snmp.device_memory import DeviceMemory
 from netmote.snmp.notification import Notification
 from netmote.snmp.notification_listener import COMPONENT as NOTIFICATIONS
 from netmote.snmp.notification_listener import NotificationListener
@@ -146,7 +148,13 @@ class Collectors:
     def _start_snmp(self, group: asyncio.TaskGroup, config: Config) -> None:
         self._snmp = None
         if config.snmp.targets:
-            self._snmp = SnmpCollector(config.snmp, clock=self._clock, random=self._random, emit=self._emit)
+            self._snmp = SnmpCollector(
+                config.snmp,
+                clock=self._clock,
+                random=self._random,
+                emit=self._emit,
+                memory=DeviceMemory(self._state_dir / DEVICE_MEMORY, free_space_floor=config.store.free_space_floor),
+            )
             self._running["snmp"] = self._supervise("snmp", self._snmp.run)
             self._running["snmp"].start(group)
 

@@ -181,6 +181,7 @@ class Survey:
                     fallback_reason=status.fallback_reason if status else "",
                     quirks=status.quirks if status else (),
                     timeout_seconds=status.timeout_seconds if status else None,
+                    identity=status.identity if status else "",
                 )
             )
         return tuple(devices)

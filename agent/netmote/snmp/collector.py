@@ -14,12 +14,15 @@ from netmote.snmp.backends import Backends
 from netmote.snmp.config import SnmpConfig, TargetConfig
 from netmote.snmp.details.details_reader import DetailsReader
 from netmote.snmp.device_line import Backend
+from netmote.snmp.device_memory import DeviceMemory, RememberedDevice
 from netmote.snmp.host_probe import HostProbe
 from netmote.snmp.notification import Notification
 from netmote.snmp.paced_session import SendWindow
 from netmote.snmp.profiles.document import Profile
 from netmote.snmp.profiles.loader import ProfileSet, load_profiles
 from netmote.snmp.target import Target, TargetStatus
+
+SAVE_SECONDS = 300.0  # between two writes of what is known of devices, besides the one at the end
 
 
 class _Settings(NamedTuple):
@@ -53,8 +56,12 @@ class SnmpCollector:
         random: Random,
         emit: Callable[[Batch], None],
         backend: Backend | None = None,
+        memory: DeviceMemory | None = None,
     ) -> None:
+        """`memory` keeps what is learnt of devices over a restart; without it every start begins with nothing."""
         self._config, self._clock, self._random, self._emit, self._backend = config, clock, random, emit, backend
+        self._memory = memory
+        self._remembered: dict[str, RememberedDevice] = {}  # of earlier targets, by name
         self._targets: dict[str, Target] = {}
         self._polling: dict[str, _Polling] = {}
         self._applied = asyncio.Event()
@@ -74,13 +81,30 @@ class SnmpCollector:
         if backend is None:
             backend = self._own = Backends(clock=self._clock, random=self._random)
         try:
+            if self._memory is not None:
+                self._remembered = dict(await asyncio.to_thread(self._memory.load))
             async with asyncio.TaskGroup() as group:
+                if self._memory is not None:
+                    group.create_task(self._remember(self._memory), name="snmp:memory")
                 while True:
                     await self._applied.wait()
                     self._applied.clear()
                     await self._settle(group, backend)
         finally:
             await backend.close()
+            if self._memory is not None:
+                await asyncio.to_thread(self._memory.save, self._known())
+
+    async def _remember(self, memory: DeviceMemory) -> None:
+        """Write down what is known, from time to time. What could not be written is tried again then."""
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            await asyncio.to_thread(memory.save, self._known())
+
+    def _known(self) -> dict[str, RememberedDevice]:
+        """Of the devices of the configuration, what their targets know, or knew."""
+        known = {name: target.remembered or self._remembered.get(name) for name, target in self._targets.items()}
+        return {name: device for name, device in known.items() if device is not None}
 
     async def _settle(self, group: asyncio.TaskGroup, backend: Backend) -> None:
         """Let what is polled be what the configuration names."""
@@ -96,6 +120,7 @@ class SnmpCollector:
             for each in config.targets
         }
         ending = [name for name, polling in self._polling.items() if wanted.get(name) != polling.settings]
+        self._remembered |= self._known()
         tasks = [self._polling.pop(name).task for name in ending]
         for task in tasks:
             task.cancel()
@@ -114,10 +139,12 @@ class SnmpCollector:
                     emit=self._emit,
                     details=None if not config.max_gauges else self._details_of(name, config, profiles),
                     host_probe=self._host_probe,
+                    remembered=self._remembered.get(name),
                 )
                 self._targets[name] = target
                 self._polling[name] = _Polling(settings, window, group.create_task(target.run(), name=f"snmp:{name}"))
         self._targets = {name: self._targets[name] for name in wanted}
+        self._remembered = {name: device for name, device in self._remembered.items() if name in wanted}
 
     def _details_of(self, name: str, config: SnmpConfig, profiles: ProfileSet) -> Callable[[], DetailsReader]:
         return lambda: DetailsReader(

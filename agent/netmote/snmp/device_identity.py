@@ -20,6 +20,11 @@ class DeviceIdentity:
     engine_id: bytes = b""
     addresses: frozenset[str] = frozenset()
 
+    @property
+    def described(self) -> str:
+        """For people: what it is known by."""
+        return f"serial {self.serial}" if self.serial else f"engine {self.engine_id.hex()}" if self.engine_id else ""
+
     def observe(self, reading: DeviceReading) -> Mapping[str, str]:
         """Take in a reading. Returns what says that it is another device, as annotations; empty when nothing does."""
         serial, engine_id = reading.system.serial, reading.system.engine_id

@@ -16,7 +16,7 @@ from netmote.records.fact import Fact
 from netmote.records.interface import INTERFACE_COUNTERS, InterfaceBatch, InvalidReason, OperStatus, is_link_fault
 from netmote.snmp.counters import TICKS_PER_SECOND, Epoch, classify, differences
 from netmote.snmp.device_identity import DeviceIdentity
-from netmote.snmp.identity import PortIdentities, PortNames, PortRow
+from netmote.snmp.identity import PortIdentities, PortMarks, PortNames, PortRow
 from netmote.snmp.notifications import LinkNotice, link_state
 from netmote.snmp.port_order import PortOrder, has_same_rows, names_again
 from netmote.snmp.reading import DeviceReading
@@ -32,16 +32,24 @@ _STALE_NS = 5 * NANOSECONDS_PER_SECOND
 class DeviceHistory:
     """The polls of one device. `observe` takes answered ones in order, `lost` stands for one that got no answer."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(
+        self,
+        device: str,
+        *,
+        identity: DeviceIdentity | None = None,
+        ports: PortIdentities | None = None,
+        refresh_period: float | None = None,
+    ) -> None:
+        """What was known of the device before this history began, as far as anything was."""
         self._device = device
-        self._identity, self._identities = DeviceIdentity(), PortIdentities()
+        self.identity, self._identities = identity or DeviceIdentity(), ports or PortIdentities()
         self._before: DeviceReading | None = None
         self._base: DeviceReading | None = None  # the poll that the next differences are taken to
         self._base_names: dict[str, int] = {}
         self._names = PortNames({})  # of the poll before
         self._order: PortOrder | None = None
         self._link_states: tuple[tuple[Entity, ...], bytes, bytes] | None = None  # ports, and their states when last looked at
-        self._refresh, self._standstill = RefreshPeriod(), Standstill()
+        self._refresh, self._standstill = RefreshPeriod(refresh_period), Standstill()
         self._counting: frozenset[str] = frozenset()  # ports that counted up to the refresh before
         self._batch: InterfaceBatch | None = None  # the last one, whose ports a lost poll repeats
         self._fault: dict[str, bool] = {}  # ports seen up (False) or announced down (True)
@@ -52,6 +60,11 @@ class DeviceHistory:
     def refresh_period(self) -> float | None:
         """How often the agent reads its counters anew, in seconds; None where it does so for every poll, or is not known."""
         return self._refresh.seconds
+
+    @property
+    def port_marks(self) -> PortMarks:
+        """What of the ports' names their rows do not say."""
+        return self._identities.marks
 
     @property
     def source(self) -> str:
@@ -136,7 +149,7 @@ class DeviceHistory:
 
     def _replaced(self, now: DeviceReading) -> tuple[Fact, ...]:
         """Another device under the same name: nothing of before can be compared with it. Its ports keep their names, which are places."""
-        told = self._identity.observe(now)
+        told = self.identity.observe(now)
         if not told:
             return ()
         self._before, self._identities = None, PortIdentities()

@@ -18,6 +18,7 @@ under their names. A new address alone is a new card in the same place: the port
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -66,6 +67,13 @@ class PortNames:
     ambiguous: tuple[Ambiguity, ...] = ()  # among those that appeared
 
 
+class PortMarks(NamedTuple):
+    """What of the names of ports cannot be told from the rows of today."""
+
+    apart: frozenset[str] = frozenset()  # names under which several rows moved at once
+    generations: Mapping[str, int] = MappingProxyType({})  # of names that became ambiguous, how often
+
+
 @dataclass(slots=True)
 class PortIdentities:
     """The names a device's ports have had. Bounded by the rows of its ifTable."""
@@ -74,6 +82,16 @@ class PortIdentities:
     _index_of: dict[str, int] = field(default_factory=dict)
     _apart: set[str] = field(default_factory=set)  # names under which several rows moved at once
     _generation: dict[str, int] = field(default_factory=dict)  # of names that became ambiguous, how often
+
+    @classmethod
+    def remembering(cls, marks: PortMarks) -> "PortIdentities":
+        """Those of a device that was known before: its ambiguous ports keep the names that they had."""
+        return cls(_apart=set(marks.apart), _generation=dict(marks.generations))
+
+    @property
+    def marks(self) -> PortMarks:
+        """What another start has to know."""
+        return PortMarks(frozenset(self._apart), dict(self._generation))
 
     @property
     def tells_rows_apart(self) -> bool:

@@ -50,8 +50,9 @@ class Quirks:
 class QuirkLearner:
     """The quirks of the device at one address."""
 
-    def __init__(self) -> None:
-        self.quirks = Quirks()
+    def __init__(self, quirks: Quirks | None = None) -> None:
+        """`quirks` are those it had when it was last known."""
+        self.quirks = quirks or Quirks()
         self._full_answers = 0  # since the limit was last changed
         self._patience = RAISE_AFTER
         self._is_raised = False  # the limit, since it was last found too high

@@ -58,8 +58,9 @@ _LIVE, _HELD, _REBASED = Refresh(Freshness.LIVE), Refresh(Freshness.HELD), Refre
 class RefreshPeriod:
     """One agent's period. Time is the agent's own, in seconds; it begins anew with `interrupted`."""
 
-    def __init__(self) -> None:
-        self.seconds: float | None = None  # the period; None while it is not known
+    def __init__(self, seconds: float | None = None) -> None:
+        """`seconds` is a period that was learnt before; it is given up like any other when it does not fit."""
+        self.seconds = seconds  # the period; None while it is not known
         self._now = 0.0
         self._changes: deque[tuple[int, float, float]] = deque(maxlen=MOST_CHANGES)  # number of refresh, after, until
         self._stills: deque[bool] = deque(maxlen=MOST_CHANGES)  # before each change, whether a poll showed none

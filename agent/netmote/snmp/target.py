@@ -29,8 +29,10 @@ from netmote.snmp.config import TargetConfig
 from netmote.snmp.credentials import SecretMissing
 from netmote.snmp.details.details_reader import DetailsReader
 from netmote.snmp.device_line import Backend, DeviceLine, Exchanges
+from netmote.snmp.device_memory import RememberedDevice
 from netmote.snmp.history import DeviceHistory
 from netmote.snmp.host_probe import Looks, Sighting
+from netmote.snmp.identity import PortIdentities
 from netmote.snmp.notification import Notification
 from netmote.snmp.notifications import interpret, notification_fact
 from netmote.snmp.paced_session import SendWindow
@@ -97,6 +99,7 @@ class TargetStatus:
     fallback_reason: str  # why that is not the first choice; "" where it is
     quirks: tuple[str, ...] = ()  # what it was found to need, and why its rates are not finer
     timeout_seconds: float | None = None  # how long a request waits for its answer before it is sent again
+    identity: str = ""  # who it says it is: serial number, else engine id
 
     @property
     def reason(self) -> str:
@@ -134,32 +137,44 @@ class Target:
         emit: Callable[[Batch], None],
         details: Callable[[], DetailsReader] | None = None,
         host_probe: Looks | None = None,
+        remembered: RememberedDevice | None = None,
     ) -> None:
-        """Without `details` nothing beyond the ports is read; without `host_probe` a silent device is an unreachable one."""
+        """Without `details` nothing beyond the ports is read; without `host_probe` a silent device is an unreachable one. `remembered` is
+        what an earlier start knew of the device.
+        """
         self.config, self._new_details = config, details
         self._interval, self._clock, self._emit = interval, clock, emit
         self._backoff = Backoff(base=interval, cap=max(interval, PROBATION_CAP_SECONDS), random=random, floor=interval / 2)
         self._reachability = Reachability()
         self._host_probe = host_probe
         self._sighting: Sighting | None = None  # of the host, after the last poll
-        self._learner = QuirkLearner()
+        self._remembered = remembered
+        self._learner = QuirkLearner(None if remembered is None else remembered.quirks)
         self._line = DeviceLine(config, backend=backend, window=window)
         self._recorded = Exchanges()  # those of the line that a DeviceRecord tells of
         self._failures = 0  # in a row
-        self._told_quirks: tuple[str, ...] = ()
+        self._told_quirks = self._learner.quirks.described
         self._polls: Counter[str] = Counter()
         self._last: _Poll | None = None
         self._last_success: float | None = None
         self._last_reading: DeviceReading | None = None
-        self._begin_anew()
+        self._begin_anew(remembered)
 
         self._hurry = asyncio.Event()
         self._is_observing = False  # in a thread
         self._untold: deque[Notification] = deque(maxlen=_MOST_UNTOLD)
 
-    def _begin_anew(self) -> None:
+    def _begin_anew(self, known: RememberedDevice | None = None) -> None:
         self._reader = DeviceReader(clock=self._clock, max_repetitions=self.config.max_repetitions)
-        self._history = DeviceHistory(self.config.name)
+        if known is None:
+            self._history = DeviceHistory(self.config.name)
+        else:
+            self._history = DeviceHistory(
+                self.config.name,
+                identity=known.identity,
+                ports=PortIdentities.remembering(known.marks),
+                refresh_period=known.quirks.refresh_seconds,
+            )
         self._details = None if self._new_details is None else self._new_details()
 
     async def run(self) -> None:
@@ -365,6 +380,13 @@ class Target:
         if is_ours_to_mend or self._failures % _REOPEN_AFTER == 0:
             await self._line.close()
 
+    @property
+    def remembered(self) -> RememberedDevice | None:
+        """What another start should know of the device; None when nothing is known."""
+        if self._last_reading is None:
+            return self._remembered
+        return RememberedDevice.of(self._learner.quirks, self._history.identity, self._history.port_marks)
+
     def status(self) -> TargetStatus:
         reading, last, session = self._last_reading, self._last, self._line.polls
         return TargetStatus(
@@ -385,6 +407,7 @@ class Target:
             fallback_reason="" if session is None else session.fallback_reason,
             quirks=self._learner.quirks.described,
             timeout_seconds=self._line.round_trips.timeout,
+            identity=self._history.identity.described,
         )
 
 

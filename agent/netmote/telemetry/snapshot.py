@@ -69,6 +69,7 @@ class DeviceStatus:
     fallback_reason: str = ""  # why that is not the first choice
     quirks: tuple[str, ...] = ()  # what the device was found to need
     timeout_seconds: float | None = None  # how long a request waits before it is sent again, as measured
+    identity: str = ""  # who the device says it is: serial number, else engine id
 
 
 @dataclass(frozen=True, slots=True)
