@@ -1,13 +1,18 @@
-"""The daemon's end of the control socket: peer credentials, a bound on everything, one command a line."""
+"""The daemon's end of the control socket: peer credentials, a bound on everything, one command a line.
+
+A command of `streams` is answered with `{"ok": true}` and then with lines until the peer says anything more or hangs up; a peer that
+takes nothing in for `idle_seconds` is hung up on.
+"""
 
 import asyncio
 import logging
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from netmote.control.protocol import MAX_REQUEST_BYTES, decode, encode
 from netmote.errors import NetmoteError
@@ -15,6 +20,18 @@ from netmote.errors import NetmoteError
 log = logging.getLogger(__name__)
 
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+class Lines(Protocol):
+    """Blocks of whole lines as they come; `aclose` is called once, also before the first."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None: ...
+
+
+StreamHandler = Callable[[dict[str, Any]], Lines]
+"""Raises NetmoteError, ValueError or KeyError at the call, not later, when it refuses."""
 
 MAX_CONNECTIONS = 16
 IDLE_SECONDS = 30.0
@@ -24,9 +41,17 @@ _UCRED = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 class ControlServer:
     """Serves `handlers` on a Unix socket that only this user and root may use."""
 
-    def __init__(self, path: Path, handlers: Mapping[str, Handler], *, idle_seconds: float = IDLE_SECONDS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        handlers: Mapping[str, Handler],
+        *,
+        streams: Mapping[str, StreamHandler] | None = None,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
         """`idle_seconds` bounds how long a peer may take to ask, and to take in an answer."""
         self._path, self._handlers, self._idle_seconds = path, dict(handlers), idle_seconds
+        self._streams = dict(streams or {})
         self._server: asyncio.Server | None = None
         self._peers: set[asyncio.StreamWriter] = set()
 
@@ -73,7 +98,31 @@ class ControlServer:
                 return
             if not line.endswith(b"\n"):
                 return  # hung up; half a request is none
-            await self._send(writer, await self._answer(line))
+            answer = await self._answer(line)
+            if not isinstance(answer, dict):
+                await self._stream(answer, reader, writer)
+                return
+            await self._send(writer, answer)
+
+    async def _stream(self, lines: Lines, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with aclosing(lines), asyncio.TaskGroup() as group:
+            pumping = group.create_task(self._pump(lines, writer))
+            # Whatever the peer says now, or that it hangs up, ends the stream.
+            ending = group.create_task(_wait_word(reader))
+            await asyncio.wait((pumping, ending), return_when=asyncio.FIRST_COMPLETED)
+            pumping.cancel()
+            ending.cancel()
+        writer.transport.abort()  # nobody waits for what a slow peer has not taken in
+
+    async def _pump(self, lines: Lines, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._send(writer, {"ok": True})
+            async for block in lines:
+                writer.write(block)
+                async with asyncio.timeout(self._idle_seconds):
+                    await writer.drain()
+        except (ConnectionError, TimeoutError):
+            return
 
     async def _send(self, writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
         # A snapshot of many ports takes milliseconds to encode: not on the loop.
@@ -81,22 +130,31 @@ class ControlServer:
         async with asyncio.timeout(self._idle_seconds):
             await writer.drain()
 
-    async def _answer(self, line: bytes) -> dict[str, Any]:
+    async def _answer(self, line: bytes) -> dict[str, Any] | Lines:
         try:
             request = decode(line)
         except (ValueError, RecursionError) as error:
             return {"ok": False, "error": f"not understood: {error}"}
-        handler = self._handlers.get(str(request.get("command")))
-        if handler is None:
-            return {"ok": False, "error": f"unknown command {request.get('command')!r}; known: {', '.join(self._handlers)}"}
+        command = str(request.get("command"))
         try:
-            return {"ok": True, **await handler(request)}
+            if command in self._streams:
+                return self._streams[command](request)
+            if command in self._handlers:
+                return {"ok": True, **await self._handlers[command](request)}
+            known = ", ".join((*self._handlers, *self._streams))
+            return {"ok": False, "error": f"unknown command {request.get('command')!r}; known: {known}"}
         except (NetmoteError, ValueError, KeyError) as error:
             text = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
             return {"ok": False, "error": text}
         except Exception as error:
             log.exception("command failed", extra={"component": "control", "command": request.get("command")})
             return {"ok": False, "error": f"a bug of the daemon, see its log: {type(error).__name__}: {error}"}
+
+
+async def _wait_word(reader: asyncio.StreamReader) -> None:
+    """Until the peer says anything or hangs up."""
+    with suppress(ConnectionError):
+        await reader.read(1)
 
 
 def _may_command(writer: asyncio.StreamWriter) -> bool:
