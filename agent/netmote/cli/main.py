@@ -70,6 +70,12 @@ def _init() -> Command:
     return init
 
 
+def _report() -> Command:
+    from netmote.cli.report import report
+
+    return report
+
+
 def _doctor() -> Command:
     from netmote.cli.doctor import doctor
 
@@ -119,6 +125,7 @@ COMMANDS: dict[str, tuple[Callable[[], Command | typer.Typer], str]] = {
     "doctor": (_doctor, "Check what a sensor needs, and how to mend what is wrong."),
     "alerts": (_alerts, "List, explain and silence alerts."),
     "collector": (_collector, "Receive alerts and heartbeats of sensors: the reference upstream."),
+    "report": (_report, "Write a report with plots, as one HTML file."),
     "export": (_export, "Export recorded telemetry."),
     "models": (_models, "Show model bundles."),
     "service": (_service, "Print or install the systemd unit."),
