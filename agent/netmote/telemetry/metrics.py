@@ -187,5 +187,9 @@ class Metrics:
         self.log_lines_held_back_total = self._counter("log_lines_held_back_total", "Log lines not written: too many alike.")
         self.degradation_level = self._gauge("degradation_level", "0 full, 1 rules, 2 collect, 3 ledger.")
         self.degradation_reasons = self._gauge("degradation_reasons", "Components that do not do all they could.")
+        self.live_readers = self._gauge("live_readers", "Readers that follow the live stream now.")
+        self.live_readers_dropped_total = self._counter(
+            "live_readers_dropped_total", "Readers of the live stream that were too slow and were dropped."
+        )
         self.config_reloads_total = self._counter("config_reloads_total", "Reloads of the configuration.", "outcome")
         self.build_info = self._gauge("build_info", "Always 1.", "version", "sensor")
