@@ -12,6 +12,7 @@ from netmote.flow_export.exporter import FlowExporter
 from netmote.flow_export.flow_queue import ExportTally
 from netmote.flow_export.ipfix.exporter import IpfixExporter
 from netmote.flow_export.metering_totals import MeteringTotals
+from netmote.sinks.alertmanager.config import AlertmanagerConfig
 from netmote.sinks.file.config import FileConfig
 from netmote.sinks.journal.config import JournalConfig
 from netmote.sinks.journal.sink import JournalSink
@@ -21,6 +22,12 @@ from netmote.sinks.sink import Sink
 from netmote.sinks.syslog.config import SyslogConfig
 from netmote.sinks.webhook.config import WebhookConfig
 from netmote.sinks.webhook.sink import WebhookSink
+
+
+def _alertmanager(config: AlertmanagerConfig) -> Sink:
+    from netmote.sinks.alertmanager.sink import AlertmanagerSink  # noqa: PLC0415 - nobody pays for a sink that is not configured
+
+    return AlertmanagerSink(config)
 
 
 def _nats(config: NatsConfig) -> Sink:
@@ -50,6 +57,7 @@ def _file(config: FileConfig) -> Sink:
 _SINKS: Mapping[type, Callable[[Any], Sink]] = {
     JournalConfig: JournalSink,
     WebhookConfig: WebhookSink,
+    AlertmanagerConfig: _alertmanager,
     NatsConfig: _nats,
     RelpConfig: _relp,
     SyslogConfig: _syslog,

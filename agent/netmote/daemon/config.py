@@ -14,6 +14,7 @@ from netmote.flow_export.eve.config import EveConfig
 from netmote.flow_export.ipfix.config import IpfixConfig
 from netmote.host.config import HostConfig
 from netmote.metering.config import MeteringConfig
+from netmote.sinks.alertmanager.config import AlertmanagerConfig
 from netmote.sinks.file.config import FileConfig
 from netmote.sinks.journal.config import JournalConfig
 from netmote.sinks.nats.config import NatsConfig
@@ -26,7 +27,8 @@ from netmote.telemetry.config import HeartbeatConfig, LogConfig
 from netmote.web.config import WebConfig
 
 SinkConfig = Annotated[
-    JournalConfig | WebhookConfig | NatsConfig | RelpConfig | SyslogConfig | FileConfig, Field(discriminator="type")
+    JournalConfig | WebhookConfig | NatsConfig | RelpConfig | SyslogConfig | FileConfig | AlertmanagerConfig,
+    Field(discriminator="type"),
 ]
 FlowExportConfig = Annotated[IpfixConfig | EveConfig, Field(discriminator="type")]
 

@@ -105,7 +105,7 @@ def alert_document(committed: Committed) -> dict[str, Any]:
     return _fitted(document, omitted)
 
 
-def encode(document: dict[str, Any]) -> bytes:
+def encode(document: Any) -> bytes:
     """Compact JSON in UTF-8 (RFC 8259)."""
     return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 

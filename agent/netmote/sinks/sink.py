@@ -34,14 +34,17 @@ class Sink(Protocol):
 class StateSink(Protocol):
     """A sink whose receiver keeps the present state in memory only, and must be told it again and again.
 
-    `resend` is called before the first `deliver` after each `open`, then every `resend_interval` seconds until `close`, with the latest
-    revision of each alert that is firing and not silenced: the ledger is the one place that knows. Never while `deliver` or `beat` is
-    under way. Raises `Retryable` for the caller to try again; what the receiver refuses for ever is the sink's to leave out and to say.
+    `learn` is called with the latest revision of each alert that is firing and not silenced, right before each `deliver` and `resend`:
+    the ledger is the one place that knows. `resend` is called first after each `open`, then every `resend_interval` seconds, never
+    while `deliver` or `beat` is under way. It raises `Retryable` for the caller to try again; what the receiver refuses for ever is the
+    sink's to leave out and to say. `deliver` tells what its rows' alerts have become, and nothing of those that are history.
     """
 
     resend_interval: float  # seconds
 
-    async def resend(self, active: Sequence[Committed]) -> None: ...
+    async def learn(self, active: Sequence[Committed]) -> None: ...
+
+    async def resend(self) -> None: ...
 
 
 @runtime_checkable
