@@ -30,6 +30,7 @@ from netmote.daemon.learned import LearnedFile
 from netmote.daemon.poison import Poison
 from netmote.errors import Retryable
 from netmote.records.batch import Batch
+from netmote.scoring.finding import ScoreBatch
 from netmote.records.entity import Entity
 from netmote.store.store import Checkpoint, Position, Store
 from netmote.store.uninterrupted import finish as to_its_end
@@ -68,6 +69,7 @@ class Analyse:
         lateness_ns: int,
         committed: Callable[[list[Committed]], None],
         looked: Callable[[AnalysisView], None],
+        scored: Callable[[tuple[ScoreBatch, ...]], None] = lambda _: None,
         ingest_is_empty: Callable[[], bool],
         limit: int,
         clock: Clock,
@@ -82,7 +84,7 @@ class Analyse:
         """Rises with every step, and while a commit is tried again: what the watchdog looks at."""
         self.view = look_at(analysis)
         self._store, self._learned = store, learned
-        self._committed, self._looked = committed, looked
+        self._committed, self._looked, self._scored = committed, looked, scored
         self._lateness_ns, self._limit = lateness_ns, limit
         self._ingest_is_empty = ingest_is_empty
         self._clock, self._health, self._metrics, self._discards = clock, health, metrics, discards
@@ -312,6 +314,7 @@ class Analyse:
             self._uncommitted.extend(outcome.alerts)
             self.progress += 1
             self._count(outcome)
+            self._scored(outcome.scores)
             return outcome
 
         return await to_its_end(turn())
