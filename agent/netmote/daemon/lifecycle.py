@@ -30,6 +30,7 @@ from netmote.daemon.heartbeat import Heartbeats
 from netmote.daemon.ingest import Ingest, Observed
 from netmote.daemon.kernel_clock import read_kernel_clock
 from netmote.daemon.learned import LearnedFile
+from netmote.daemon.live import Live
 from netmote.daemon.memory import settle, trim
 from netmote.daemon.model_choice import ChangeRefused, ModelChoice
 from netmote.daemon.model_health import are_same_bundles, judge_models
@@ -126,7 +127,8 @@ class Daemon:
         self.page: StatusServer | None = None
         self._load = load
         self._analyse: Analyse | None = None
-        self._control = ControlServer(socket_path(state_dir), commands(self))
+        self.live = Live(self.metrics)
+        self._control = ControlServer(socket_path(state_dir), commands(self), streams={"tail": self.live.follow})
         self._requested = asyncio.Event()
         self._is_stopping = self._is_reload_wanted = False
         self._reloading = asyncio.Lock()
@@ -379,6 +381,7 @@ class Daemon:
             lateness_ns=round(config.windows.lateness * NANOSECONDS_PER_SECOND),
             committed=self._committed,
             looked=self._looked,
+            scored=self.live.note_scores,
             ingest_is_empty=lambda: self.ingest.is_empty,
             limit=_ANALYSE_LIMIT,
             clock=self.clock,
@@ -393,12 +396,14 @@ class Daemon:
     def _hand_on(self, observed: Observed) -> None:
         self.survey.note(observed.batches)
         self.flow_exports.note(observed.batches)
+        self.live.note_records(observed.batches)
         self.analyse.put(observed)
 
     def _committed(self, rows: list[Committed]) -> None:
         self.deliveries.wake()
         self.survey.note_alerts(rows)
         self.collectors.note_alerts(rows)
+        self.live.note_alerts(rows)
 
     def _looked(self, view: AnalysisView) -> None:
         if judge_models(self.health, self.bundles, view.failures):
