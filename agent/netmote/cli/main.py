@@ -58,6 +58,12 @@ def _status() -> Command:
     return status
 
 
+def _tail() -> Command:
+    from netmote.cli.tail import tail
+
+    return tail
+
+
 def _top() -> Command:
     from netmote.cli.top import top
 
@@ -122,6 +128,7 @@ COMMANDS: dict[str, tuple[Callable[[], Command | typer.Typer], str]] = {
     "discover": (_discover, "Search networks for SNMP devices and propose targets."),
     "status": (_status, "Show how the daemon is doing."),
     "top": (_top, "Watch the daemon live: inputs, talkers, alerts."),
+    "tail": (_tail, "Follow records, scores or alerts live, as JSON lines."),
     "doctor": (_doctor, "Check what a sensor needs, and how to mend what is wrong."),
     "alerts": (_alerts, "List, explain and silence alerts."),
     "collector": (_collector, "Receive alerts and heartbeats of sensors: the reference upstream."),
