@@ -15,8 +15,9 @@ from random import Random
 from netmote.alerts.alert import Committed
 from netmote.backoff import Backoff
 from netmote.clock import Clock
+from netmote.daemon.state_telling import StateTelling
 from netmote.errors import PartialDelivery, Permanent, Retryable
-from netmote.sinks.sink import Sink
+from netmote.sinks.sink import CertifiedSink, Sink
 from netmote.store.store import Store
 from netmote.telemetry.health import Health, Level
 from netmote.telemetry.heartbeat import Heartbeat
@@ -42,6 +43,7 @@ class Deliver:
         self._store, self._batch_limit, self._clock = store, batch_limit, clock
         self._health, self._metrics = health, metrics
         self._backoff = Backoff(base=_BACKOFF_BASE, cap=_BACKOFF_CAP, random=random)
+        self._telling = StateTelling(sink, store, clock=clock)
         self._stirred = asyncio.Event()  # there may be something to deliver, or a heartbeat waits
         self._beat_waits = asyncio.Event()
         self._beat: Heartbeat | None = None
@@ -63,6 +65,7 @@ class Deliver:
     async def run(self) -> None:
         """Deliver until cancelled."""
         await self._store.register_sink(self.sink.name)
+        self._telling.begin()
         try:
             while True:
                 self._stirred.clear()
@@ -92,7 +95,7 @@ class Deliver:
 
     async def _wait_stirred(self) -> None:
         try:
-            async with asyncio.timeout(_POLL_SECONDS):
+            async with asyncio.timeout(max(0.0, min(_POLL_SECONDS, self._telling.seconds_until_due))):
                 await self._stirred.wait()
         except TimeoutError:
             return
@@ -110,13 +113,15 @@ class Deliver:
                 return
 
     async def _deliver_some(self) -> bool:
-        """Offer one batch. Returns whether it is worth looking for more at once."""
+        """Offer one batch, and what is active where it is due. Returns whether it is worth looking for more at once."""
         rows = await self._store.pending(self.sink.name, limit=self._batch_limit)
-        if not rows:
+        if not rows and not self._telling.is_due:
             return False
         try:
             await self._open()
-            await self._offer(rows)
+            await self._telling.tell_if_due()
+            if rows:
+                await self._offer(rows)
         except Retryable as error:
             self._failed(error)
             await self._back_off(self._backoff.next_delay(after=error.after))
@@ -128,6 +133,11 @@ class Deliver:
         if not self._is_open:
             await self.sink.open()
             self._is_open = True
+        if isinstance(self.sink, CertifiedSink):
+            for certificate, ends_ns in self.sink.certificate_expiries().items():
+                self._metrics.certificate_expiry_timestamp_seconds.set(
+                    ends_ns / 1e9, sink=self.sink.name, certificate=certificate
+                )
 
     async def _offer(self, rows: list[Committed]) -> None:
         """Deliver rows in order; on return each is acknowledged or quarantined. Raises Retryable with the rest untouched."""
@@ -170,6 +180,7 @@ class Deliver:
     async def _timed(self, rows: list[Committed]) -> None:
         began = self._clock.monotonic()
         try:
+            await self._telling.learn()
             await self.sink.deliver(rows)
         finally:
             self._metrics.delivery_duration_seconds.observe(self._clock.monotonic() - began, sink=self.sink.name)

@@ -35,7 +35,7 @@ class StateSink(Protocol):
     """A sink whose receiver keeps the present state in memory only, and must be told it again and again.
 
     `learn` is called with the latest revision of each alert that is firing and not silenced, right before each `deliver` and `resend`:
-    the ledger is the one place that knows. `resend` is called first after each `open`, then every `resend_interval` seconds, never
+    the ledger is the one place that knows. `resend` is called when delivery starts, then every `resend_interval` seconds, never
     while `deliver` or `beat` is under way. It raises `Retryable` for the caller to try again; what the receiver refuses for ever is the
     sink's to leave out and to say. `deliver` tells what its rows' alerts have become, and nothing of those that are history.
     """

@@ -226,7 +226,11 @@ class Store:
 
     async def active_alerts(self) -> list[Alert]:
         """The latest revision of each alert that is firing."""
-        return [each.alert for each in self._sound(await self._read(alert_ledger.active_rows))]
+        return [each.alert for each in await self.active_revisions()]
+
+    async def active_revisions(self) -> list[Committed]:
+        """The same as committed revisions, oldest number first."""
+        return self._sound(await self._read(alert_ledger.active_rows))
 
     async def recent_alerts(self, limit: int) -> list[Committed]:
         """The latest revision of each alert, newest first."""

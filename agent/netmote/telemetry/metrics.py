@@ -163,6 +163,12 @@ class Metrics:
         self.quarantined_alerts_total = self._counter(
             "quarantined_alerts_total", "Alert revisions refused for ever upstream.", "sink"
         )
+        self.certificate_expiry_timestamp_seconds = self._gauge(
+            "certificate_expiry_timestamp_seconds",
+            "When the first certificate that ends does: client (this sensor's), authority.",
+            "sink",
+            "certificate",
+        )
         self.delivery_duration_seconds = self._histogram(
             "delivery_duration_seconds", "One attempt, whatever its outcome.", "sink", buckets=_SLOW
         )
