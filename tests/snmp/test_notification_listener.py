@@ -7,18 +7,22 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from snmp_agent_process import AgentProcess
 
 from netmote.clock import SystemClock
 from netmote.errors import Unavailable
-from netmote.snmp.config import SnmpConfig
-from netmote.snmp.mib import SYS_UP_TIME
+from netmote.snmp.backends import Backends
+from netmote.snmp.config import SnmpConfig, TargetConfig, UsmConfig
+from netmote.snmp.credentials import UsmUser
+from netmote.snmp.mib import SNMP_ENGINE_ID, SYS_UP_TIME
 from netmote.snmp.native.ber import element, integer
+from netmote.snmp.native.channel import EngineClock
 from netmote.snmp.native.notification_pdu import TRAP_V2
 from netmote.snmp.notification import LINK_DOWN, SNMP_TRAP_OID, Notification
 from netmote.snmp.notification_listener import NotificationListener
@@ -86,8 +90,12 @@ class Heard(list[tuple[str, Notification]]):
 
 
 @asynccontextmanager
-async def listening(config: SnmpConfig, state_dir: Path, heard: Heard) -> AsyncIterator[NotificationListener]:
-    listener = NotificationListener(config, state_dir=state_dir, clock=SystemClock(), random=random.Random(1), notify=heard.take)
+async def listening(
+    config: SnmpConfig, state_dir: Path, heard: Heard, clocks_of: Callable[[bytes], Sequence[EngineClock]] = lambda _: ()
+) -> AsyncIterator[NotificationListener]:
+    listener = NotificationListener(
+        config, state_dir=state_dir, clock=SystemClock(), random=random.Random(1), notify=heard.take, clocks_of=clocks_of
+    )
     task = asyncio.ensure_future(listener.run())
     try:
         await until(lambda: listener.port is not None or task.done())
@@ -312,3 +320,47 @@ async def test_a_port_that_cannot_be_had_is_said_plainly(tmp_path: Path) -> None
         )
         with pytest.raises(Unavailable, match="in use"):
             await second.run()
+
+
+async def test_an_engine_that_went_back_is_followed_by_what_a_poll_was_shown(agent: AgentProcess, tmp_path: Path) -> None:
+    """Its traps told higher boots than snmpd has now, as before its configuration was restored. They are refused until snmpd is polled
+    with authentication, and then heard, counted, while the trap of before stays refused.
+    """
+    backends = Backends(clock=SystemClock(), random=random.Random(1))
+    heard = Heard()
+    v3 = v3_arguments("sha256", "aes128", name="sha256")
+    config = configuration()
+    users = {**user("sha256", "aes128"), "security_name": "sha256"}
+    config = SnmpConfig.model_validate(
+        {**config.model_dump(), "notifications": {**config.notifications.model_dump(), "users": [users]}}
+    )
+    async with listening(config, tmp_path, heard, backends.clocks_of) as listener:
+
+        async def trap(boots: int, seconds: int) -> None:
+            before = len(heard) + sum(listener.dropped.values())
+            said = await net_snmp(
+                "snmptrap", listener, "-e", f"0x{engine_id.hex()}", "-Z", f"{boots},{seconds}", *v3, directory=tmp_path / "s"
+            )
+            assert said == ""
+            await until(lambda: len(heard) + sum(listener.dropped.values()) > before)
+
+        target = TargetConfig(
+            name="sw1", address="127.0.0.1", port=agent.port, version="3",
+            user=UsmConfig(security_name="sha256", auth_protocol="none", priv_protocol="none"),
+        )  # fmt: skip
+        session = await backends.open(target, UsmUser("sha256", "sha256", "aes128", AUTH_PASSWORD, PRIV_PASSWORD))
+        engine_id = bytes.fromhex(agent.snmpget("1.3.6.1.6.3.10.2.1.1.0").partition(" ")[2].replace(" ", "").strip('"'))
+        assert backends.clocks_of(engine_id) == []
+        await trap(900, 50)
+        await trap(1, 20)
+        assert (heard.traps, listener.dropped) == ([LINK_DOWN], {"not_in_time": 1})
+        assert (await session.get([SNMP_ENGINE_ID])).varbinds[0].value == engine_id
+        (clock,) = backends.clocks_of(engine_id)
+        assert backends.clocks_of(b"another") == []
+        await asyncio.sleep(1.1)  # it is asked once a second
+        await trap(clock.boots, clock.time)
+        assert heard.traps == [LINK_DOWN] * 2
+        assert listener.engine_changes == {"boots_back": 1}
+        await trap(900, 60)
+        assert (len(heard), listener.dropped) == (2, {"not_in_time": 2})
+    await backends.close()

@@ -1,7 +1,8 @@
 """The collectors of one daemon: started, stopped, and begun anew one by one when their configuration changes."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -20,6 +21,7 @@ from netmote.snmp.collector import SnmpCollector
 from netmote.snmp.config import SnmpConfig
 from netmote.snmp.device_memory import FILE_NAME as DEVICE_MEMORY
 from netmote.snmp.device_memory import DeviceMemory
+from netmote.snmp.native.channel import EngineClock
 from netmote.snmp.notification import Notification
 from netmote.snmp.notification_listener import COMPONENT as NOTIFICATIONS
 from netmote.snmp.notification_listener import NotificationListener
@@ -118,7 +120,10 @@ class Collectors:
 
     def snmp_engine_changes(self) -> Mapping[str, int]:
         """How often a device's SNMPv3 engine restarted, went back or was replaced, by kind."""
-        return {} if self._snmp is None else self._snmp.engine_changes()
+        changes = Counter({} if self._snmp is None else self._snmp.engine_changes())
+        if self._notifications is not None:
+            changes.update({f"trap_{kind}": count for kind, count in self._notifications.engine_changes.items()})
+        return changes
 
     def snmp_notifications(self) -> Mapping[str, int]:
         """Traps and informs passed on to the poller, by kind."""
@@ -132,13 +137,21 @@ class Collectors:
         self._notifications, self._notified_by = None, config
         if config.notifications.address:
             self._notifications = NotificationListener(
-                config, state_dir=self._state_dir, clock=self._clock, random=self._random, notify=self._notify_device
+                config,
+                state_dir=self._state_dir,
+                clock=self._clock,
+                random=self._random,
+                notify=self._notify_device,
+                clocks_of=self._clocks_of,
             )
             self._running[NOTIFICATIONS] = self._supervise(NOTIFICATIONS, self._notifications.run)
             self._running[NOTIFICATIONS].start(group)
 
     def _notify_device(self, name: str, notification: Notification) -> bool:
         return self._snmp is not None and self._snmp.notify(name, notification)
+
+    def _clocks_of(self, engine_id: bytes) -> Sequence[EngineClock]:
+        return () if self._snmp is None else self._snmp.clocks_of(engine_id)
 
     def _start_host(self, group: asyncio.TaskGroup, config: Config) -> None:
         host = HostCollector(config.host, sensor=self._sensor, state_dir=self._state_dir, clock=self._clock, emit=self._emit)

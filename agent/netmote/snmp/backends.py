@@ -5,7 +5,7 @@ when the native back end cannot read a device (`fallback_session`). Refuses ever
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -13,6 +13,7 @@ from netmote.clock import Clock
 from netmote.snmp.config import TargetConfig
 from netmote.snmp.credentials import Credentials
 from netmote.snmp.fallback_session import FallbackSession
+from netmote.snmp.native.channel import EngineClock
 from netmote.snmp.native.native_session import NativeBackend
 from netmote.snmp.session import SnmpSession, UnsupportedSecurityLevel
 
@@ -80,6 +81,10 @@ class Backends:
     def learnt(self) -> Mapping[str, int]:
         """What v3 devices changed in what the native back end knows of their engines, by kind."""
         return self._native.learnt
+
+    def clocks_of(self, engine_id: bytes) -> Sequence[EngineClock]:
+        """Clocks that a v3 engine of this id showed to polls, with the right digest."""
+        return self._native.clocks_of(engine_id)
 
     async def close(self) -> None:
         await self._native.close()

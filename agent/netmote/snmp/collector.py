@@ -4,7 +4,7 @@ Owns the back end and the bound on what is in flight. Refuses everything that co
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from netmote.snmp.details.details_reader import DetailsReader
 from netmote.snmp.device_line import Backend
 from netmote.snmp.device_memory import DeviceMemory, RememberedDevice
 from netmote.snmp.host_probe import HostProbe
+from netmote.snmp.native.channel import EngineClock
 from netmote.snmp.notification import Notification
 from netmote.snmp.paced_session import SendWindow
 from netmote.snmp.profiles.document import Profile
@@ -166,6 +167,10 @@ class SnmpCollector:
     def engine_changes(self) -> Mapping[str, int]:
         """How often what is known of a v3 engine was changed by its own authenticated word, by kind, since `run` began."""
         return {} if self._own is None else self._own.learnt
+
+    def clocks_of(self, engine_id: bytes) -> Sequence[EngineClock]:
+        """Clocks that a v3 engine of this id showed to polls, with the right digest."""
+        return () if self._own is None else self._own.clocks_of(engine_id)
 
     def status(self) -> tuple[TargetStatus, ...]:
         """One entry a device, in the order of the configuration; empty before `run`."""

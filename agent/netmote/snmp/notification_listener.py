@@ -10,7 +10,7 @@ import asyncio
 import logging
 import socket
 from collections import Counter, OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from netmote.clock import Clock
 from netmote.snmp.config import SnmpConfig, TargetConfig
 from netmote.snmp.credentials import Community, SecretMissing, UsmUser, reveal_community, reveal_credentials, reveal_user
+from netmote.snmp.native.channel import EngineClock
 from netmote.snmp.native.notification_receiver import NotificationReceiver, Received
 from netmote.snmp.native.notification_socket import NotificationSocket, Source, host_of
 from netmote.snmp.native.sender_limits import Remembered, SenderLimits
@@ -46,7 +47,18 @@ class _Credentials(NamedTuple):
 class NotificationListener:
     """Receives until cancelled. `notify` is called on the event loop, with the name of the device."""
 
-    def __init__(self, config: SnmpConfig, *, state_dir: Path, clock: Clock, random: Random, notify: Notify) -> None:
+    def __init__(
+        self,
+        config: SnmpConfig,
+        *,
+        state_dir: Path,
+        clock: Clock,
+        random: Random,
+        notify: Notify,
+        clocks_of: Callable[[bytes], Sequence[EngineClock]] = lambda _: (),
+    ) -> None:
+        """`clocks_of` gives the clocks that a v3 engine showed to polls: a sender whose clock went back is followed by them."""
+        self._clocks_of = clocks_of
         self._config, self._state_dir, self._clock, self._random, self._notify = config, state_dir, clock, random, notify
         rate = config.notifications.rate
         self._receiver = NotificationReceiver(
@@ -84,6 +96,11 @@ class NotificationListener:
             self._kernel_drops = max(self._kernel_drops, self._socket.datagrams_dropped)
         kernel = Counter({"receive_buffer_full": self._kernel_drops} if self._kernel_drops else {})
         return self._receiver.dropped + self._dropped + kernel
+
+    @property
+    def engine_changes(self) -> Mapping[str, int]:
+        """Senders of v3 traps whose clock or boots went back and were followed, by kind."""
+        return self._receiver.resynchronised
 
     async def run(self) -> None:
         """Receive until cancelled. Raises Unavailable when the port or the state directory cannot be used."""
@@ -211,7 +228,14 @@ class NotificationListener:
         if self._own is None:
             engine_id, boots = begin_engine(self._state_dir)
             self._own = OwnEngine(engine_id, boots, self._clock.monotonic())
-        return UsmReceiver(users, own=self._own, keys=KeyRing(), salts=SaltCounter(self._random), monotonic=self._clock.monotonic)
+        return UsmReceiver(
+            users,
+            own=self._own,
+            keys=KeyRing(),
+            salts=SaltCounter(self._random),
+            monotonic=self._clock.monotonic,
+            clocks_of=self._clocks_of,
+        )
 
 
 async def _addresses(targets: Sequence[TargetConfig]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """SNMPv3 notifications checked: who is authoritative, what is believed, what a sender is told; without sockets."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +11,7 @@ from manual_clock import ManualClock
 from netmote.snmp.credentials import UsmUser
 from netmote.snmp.mib import SYS_UP_TIME
 from netmote.snmp.native.ber import BerError, element, integer
+from netmote.snmp.native.channel import EngineClock
 from netmote.snmp.native.notification_pdu import INFORM, TRAP_V2, read_notification
 from netmote.snmp.native.notification_receiver import NotificationReceiver
 from netmote.snmp.native.pdu import GET_REQUEST, REPORT, read_response
@@ -62,7 +63,13 @@ def clock() -> ManualClock:
     return clock
 
 
-def usm(clock: ManualClock, *, most_engines: int = 4, boots: int = 5) -> UsmReceiver:
+def usm(
+    clock: ManualClock,
+    *,
+    most_engines: int = 4,
+    boots: int = 5,
+    clocks_of: Callable[[bytes], Sequence[EngineClock]] = lambda _: (),
+) -> UsmReceiver:
     own = OwnEngine(OURS, boots, clock.monotonic() - 500.0)
     return UsmReceiver(
         [USER, PLAIN],
@@ -71,6 +78,7 @@ def usm(clock: ManualClock, *, most_engines: int = 4, boots: int = 5) -> UsmRece
         salts=SaltCounter(random.Random(1)),
         monotonic=clock.monotonic,
         most_engines=most_engines,
+        clocks_of=clocks_of,
     )
 
 
@@ -255,3 +263,74 @@ def test_pdus_of_any_octets_are_read_or_refused(octets: bytes) -> None:
             read_notification(pdu)
         except BerError:
             continue
+
+
+class Polled:
+    """What polls were shown of engines, and how often that was asked for."""
+
+    def __init__(self, *clocks: EngineClock) -> None:
+        self.clocks, self.asked = list(clocks), list[bytes]()
+
+    def __call__(self, engine_id: bytes) -> Sequence[EngineClock]:
+        self.asked.append(engine_id)
+        return self.clocks
+
+
+@pytest.mark.parametrize(("boots", "time", "kind"), [(1, 40, "boots_back"), (3, 40, "clock_back")])
+def test_a_sender_that_went_back_counts_again_once_a_poll_was_shown_its_clock(
+    clock: ManualClock, boots: int, time: int, kind: str
+) -> None:
+    """Not before, not by a clock that does not fit, and never by its own word; each such step is counted."""
+    polled = Polled()
+    receiver = usm(clock, clocks_of=polled)
+    assert receiver.open(Sender(clock).seal(notification_pdu())).accepted
+    gone_back = Sender(clock, boots=boots, time=time)
+    for clocks in ([], [EngineClock(9, time)], [EngineClock(boots, time + 500)]):
+        polled.clocks = clocks
+        clock.advance(2.0)
+        assert receiver.open(gone_back.seal(notification_pdu())).reason == "not_in_time"
+    polled.clocks = [EngineClock(7, 7), EngineClock(boots, time + 8)]  # a clone of the same id, and this one
+    clock.advance(2.0)
+    assert receiver.open(gone_back.seal(notification_pdu())).accepted
+    assert receiver.resynchronised == {kind: 1}
+    assert receiver.open(gone_back.seal(notification_pdu())).accepted
+    assert set(polled.asked) == {THEIRS}
+    assert len(polled.asked) == 4, "what lies in the window needs no question"
+
+
+def test_recordings_of_before_stay_refused_after_an_engine_went_back(clock: ManualClock) -> None:
+    """Boots that count up again pass through old numbers: what was recorded under them is believed only where a poll is shown the same."""
+    polled = Polled(EngineClock(1, 40))
+    receiver = usm(clock, clocks_of=polled)
+    before = Sender(clock)
+    assert receiver.open(before.seal(notification_pdu())).accepted
+    recorded = before.seal(notification_pdu(request_id=8))
+    earlier = Sender(clock, boots=2).seal(notification_pdu(request_id=9))
+    assert receiver.open(Sender(clock, boots=1, time=40).seal(notification_pdu())).accepted
+    clock.advance(2.0)
+    polled.clocks = [EngineClock(1, 42)]
+    for replayed in (recorded, earlier):
+        clock.advance(2.0)
+        assert receiver.open(replayed).reason == "not_in_time"
+    assert receiver.open(Sender(clock, boots=1, time=46).seal(notification_pdu())).accepted, "and it did not move the clock"
+    clock.advance(2.0)
+    polled.clocks = [EngineClock(2, 5)]
+    assert receiver.open(Sender(clock, boots=2, time=4).seal(notification_pdu())).accepted, "a restart that a poll saw"
+    clock.advance(2.0)
+    assert receiver.open(Sender(clock, boots=4, time=1).seal(notification_pdu())).accepted, "past what was there before"
+    assert receiver.open(recorded).reason == "not_in_time"
+
+
+def test_only_who_has_the_key_makes_us_look_and_not_often(clock: ManualClock) -> None:
+    """A flood of wrong digests asks nothing; of a flood of recordings one a second and engine does."""
+    polled = Polled(EngineClock(3, 1000))
+    receiver = usm(clock, clocks_of=polled)
+    sender = Sender(clock)
+    assert receiver.open(sender.seal(notification_pdu())).accepted
+    old = Sender(clock, boots=2).seal(notification_pdu())
+    assert receiver.open(old[:-1] + bytes([old[-1] ^ 1])).reason == "wrong_digest"
+    assert polled.asked == []
+    for _ in range(100):
+        assert receiver.open(old).reason == "not_in_time"
+    assert len(polled.asked) == 1
+    assert receiver.resynchronised == {}

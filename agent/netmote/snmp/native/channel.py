@@ -35,6 +35,13 @@ class Opened(NamedTuple):
     error: NetmoteError | None = None  # a named error of `snmp.session`; only with REFUSED
 
 
+class EngineClock(NamedTuple):
+    """What the clock of a v3 engine shows now, by its own authenticated word to a question of ours."""
+
+    boots: int
+    time: int  # seconds
+
+
 class Channel(Protocol):
     """Message processing with one device, under one set of credentials and one context."""
 
@@ -63,6 +70,10 @@ class Channel(Protocol):
         """Nobody waits for this exchange any more, and that says nothing of the device: its caller was cancelled. Whatever comes for it
         later is ignored. Harmless after an end of another kind.
         """
+        ...
+
+    def clock_of(self, engine_id: bytes) -> EngineClock | None:
+        """The clock of this engine, if it answers here and has proven it; never for what proves nothing."""
         ...
 
     @property

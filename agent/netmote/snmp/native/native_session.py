@@ -18,7 +18,7 @@ from netmote.snmp.config import TargetConfig
 from netmote.snmp.credentials import Community, Credentials
 from netmote.snmp.native.addresses import Addresses
 from netmote.snmp.native.ber import BerError
-from netmote.snmp.native.channel import Channel, Verdict
+from netmote.snmp.native.channel import Channel, EngineClock, Verdict
 from netmote.snmp.native.community_channel import CommunityChannel
 from netmote.snmp.native.pdu import (
     GET_BULK_REQUEST,
@@ -129,6 +129,11 @@ class NativeBackend:
         for session in self._sessions:
             total.update(session.channel.learnt)
         return total
+
+    def clocks_of(self, engine_id: bytes) -> Sequence[EngineClock]:
+        """What the engine of this id shows, at each address where it answers: cloned machines share an id."""
+        clocks = (session.channel.clock_of(engine_id) for session in self._sessions)
+        return [clock for clock in clocks if clock is not None]
 
     async def close(self) -> None:
         """End every session and close the sockets; safe twice."""

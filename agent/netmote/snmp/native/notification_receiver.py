@@ -65,13 +65,21 @@ class NotificationReceiver:
     ) -> None:
         self._communities = frozenset(community.encode() for community in communities)
         self._usm, self._limits, self._remembered, self._monotonic = usm, limits, remembered, monotonic
+        self._resynchronised: Counter[str] = Counter()  # by receivers of earlier users
         self.dropped: Counter[str] = Counter()
         """Datagrams that gave no notification, by reason."""
 
     def renew(self, communities: Collection[str], usm: "UsmReceiver | None") -> None:
         """Take up other communities and users; what was seen stays seen."""
         self._communities = frozenset(community.encode() for community in communities)
+        if self._usm is not None:
+            self._resynchronised += self._usm.resynchronised
         self._usm = usm
+
+    @property
+    def resynchronised(self) -> Counter[str]:
+        """Senders of traps whose clock or boots went back and were followed, by kind."""
+        return self._resynchronised if self._usm is None else self._resynchronised + self._usm.resynchronised
 
     def receive(self, datagram: bytes, source: str, *, has_room: bool = True) -> Outcome:
         """Take one datagram from a numeric address. Without room an authentic one is dropped as `queue_full`. Never raises."""

@@ -29,7 +29,7 @@ from typing import Final
 from netmote.errors import NetmoteError
 from netmote.snmp.credentials import UsmUser
 from netmote.snmp.native.ber import SEQUENCE, BerError, enter
-from netmote.snmp.native.channel import Opened, Verdict
+from netmote.snmp.native.channel import EngineClock, Opened, Verdict
 from netmote.snmp.native.envelope import message_id_of
 from netmote.snmp.native.pdu import REPORT, RESPONSE, read_request_id, read_response
 from netmote.snmp.native.usm.engine import AuthoritativeEngine, Resync, is_engine_id
@@ -127,6 +127,13 @@ class V3Channel:
     def engine_id(self) -> bytes:
         """The id of the engine that answers here; empty until one has."""
         return b"" if self._engine is None else self._engine.engine_id
+
+    def clock_of(self, engine_id: bytes) -> EngineClock | None:
+        """Of the engine that answers here, once a message with the right digest told it."""
+        engine = self._engine
+        if engine is None or engine.engine_id != engine_id or not engine.is_verified:
+            return None
+        return EngineClock(engine.boots, engine.time_at(self._monotonic()))
 
     def seal(self, pdu: bytes, message_id: int) -> bytes | None:
         """The datagram that carries `pdu`; None: who is there must be asked first."""

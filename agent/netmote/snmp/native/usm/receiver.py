@@ -8,6 +8,11 @@ Who is authoritative decides with whose keys and clock a message is checked (RFC
 - an inform: *we*. Our own engine id, boots and time are in the message, or it is answered with a report that tells them. A sender
   learns them by asking first (RFC 3414 section 4).
 
+A sender whose clock or boots went back (a battery changed, a configuration restored) sends traps that look like recorded ones. They count
+again once the device has shown the same clock to a poll of ours, in a message with the right digest that answers a question: an
+authenticated word to us. What was recorded before the engine went back stays refused until the engine has passed that clock, or a poll is
+shown it. Of a device that is only listened to there is no such word: it counts again after our next start.
+
 Nothing is believed below the level that the user is configured with. Within the time window of 150 s a recorded message may come
 again: telling repeated ones apart is the caller's (`repeated`). Refuses sockets, rates and what a notification means.
 """
@@ -18,6 +23,7 @@ from typing import Final, NamedTuple
 
 from netmote.snmp.credentials import UsmUser
 from netmote.snmp.native.ber import SEQUENCE, BerError, element, enter, integer
+from netmote.snmp.native.channel import EngineClock
 from netmote.snmp.native.notification_pdu import INFORM, TRAP_V2
 from netmote.snmp.native.pdu import REPORT, read_request_id
 from netmote.snmp.native.usm.authentication import AuthProtocol
@@ -41,6 +47,8 @@ from netmote.snmp.native.usm.sealer import scope_of
 from netmote.snmp.oid import parse_oid
 
 MOST_ENGINES: Final = 4_096
+
+_ASK_SECONDS: Final = 1.0
 
 _LEVEL_FLAGS: Final = AUTH_FLAG | PRIV_FLAG
 # usmStats (RFC 3414 section 5): what a report names.
@@ -102,10 +110,16 @@ class UsmReceiver:
         salts: SaltCounter,
         monotonic: Callable[[], float],
         most_engines: int = MOST_ENGINES,
+        clocks_of: Callable[[bytes], Sequence[EngineClock]] = lambda _: (),
     ) -> None:
         """Derives keys: some milliseconds a password, so in a thread. Raises UnsupportedSecurityLevel. Of two users of one name the
-        first counts.
+        first counts. `clocks_of` gives the clocks that an engine showed to polls; it is asked once a second and engine at most.
         """
+        self._clocks_of = clocks_of
+        self._asked_at: dict[tuple[bytes, bytes], float] = {}  # of engines in the table, when `clocks_of` was asked last
+        self._left_at: dict[tuple[bytes, bytes], tuple[int, int]] = {}  # boots and time that engines showed before they went back
+        self.resynchronised: Counter[str] = Counter()
+        """Engines that went back and were followed, by kind."""
         self._own, self._keys, self._salts, self._monotonic, self._most_engines = own, keys, salts, monotonic, most_engines
         self._users: dict[bytes, _User] = {}
         for user in users:
@@ -174,18 +188,45 @@ class UsmReceiver:
         if known is None:
             known = AuthoritativeEngine(message.engine_id, keys, boots=message.boots, time=message.time, now=now)
             if len(self._engines) >= self._most_engines:
-                self._engines.popitem(last=False)
+                forgotten, _ = self._engines.popitem(last=False)
+                self._asked_at.pop(forgotten, None)
+                self._left_at.pop(forgotten, None)
                 self.engines_forgotten += 1
             self._engines[place] = known
         else:
             self._engines.move_to_end(place)
-        if not known.admit(message.boots, message.time, now):
+        is_heard = not self._is_of_earlier_life(place, known, message, now) and known.admit(message.boots, message.time, now)
+        if not is_heard and not self._follows(place, known, message, now):
             return Verdict(None, "not_in_time")
         try:
             scoped = _scoped(message, keys)
         except (BerError, Undecipherable):
             return Verdict(None, "undecipherable")
         return self._foreign(message.engine_id, user, message, scoped)
+
+    def _follows(self, place: tuple[bytes, bytes], known: AuthoritativeEngine, message: V3Message, now: float) -> bool:
+        """Whether the engine went back: a poll was shown a clock in whose window the message lies. Takes that clock."""
+        if now - self._asked_at.get(place, -_ASK_SECONDS) < _ASK_SECONDS:
+            return False
+        self._asked_at[place] = now
+        for boots, time in self._clocks_of(known.engine_id):
+            if boots == message.boots != LARGEST_INTEGER and abs(time - message.time) <= WINDOW_SECONDS:
+                left = known.boots, known.time_at(now)
+                self._left_at[place] = max(left, self._left_at.get(place, left))
+                self.resynchronised[known.resynchronise(boots, time, now).value] += 1
+                return known.admit(message.boots, message.time, now)
+        return False
+
+    def _is_of_earlier_life(self, place: tuple[bytes, bytes], known: AuthoritativeEngine, message: V3Message, now: float) -> bool:
+        """Whether it is ahead of an engine that went back, and not ahead of what it showed before: it may be a recording from then."""
+        left = self._left_at.get(place)
+        if left is None:
+            return False
+        told = message.boots, message.time
+        if told > (left[0], left[1] + WINDOW_SECONDS):
+            del self._left_at[place]
+            return False
+        return told > (known.boots, known.time_at(now) + WINDOW_SECONDS)
 
     def _foreign(self, engine_id: bytes, user: _User, message: V3Message, scoped: ScopedPdu) -> Verdict:
         """A message whose sender is authoritative: a trap. An inform is told who has to be."""
