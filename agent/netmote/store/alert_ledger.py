@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from netmote.alerts.alert import Alert, AlertState, Committed
 from netmote.store.alert_rows import SELECT_ROW, RowsRead, insert_row, read_rows
+from netmote.store.ledger_mark import LedgerIdentity
 from netmote.store.ledger_schema import LEDGER_MIGRATIONS
 from netmote.store.migrations import migrate
 from netmote.store.position import Checkpoint, Gap, Position
@@ -38,6 +39,26 @@ def last_seq(connection: sqlite3.Connection) -> int:
     """The last number ever given in this ledger; 0 before the first."""
     (last,) = connection.execute("SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'alert_revision'), 0)").fetchone()
     return int(last)
+
+
+def ledger_identity(connection: sqlite3.Connection) -> LedgerIdentity:
+    """What is held against the mark beside the file."""
+    epoch, opening = connection.execute("SELECT epoch, opening FROM ledger").fetchone()
+    return LedgerIdentity(str(epoch), str(opening), last_seq(connection))
+
+
+def note_opening(connection: sqlite3.Connection, opening: str) -> None:
+    """Write down the token of this opening."""
+    connection.execute("UPDATE ledger SET opening = ?", (opening,))
+
+
+def renew_epoch(connection: sqlite3.Connection) -> str:
+    """Begin another epoch; numbers go on. Whatever is withheld under the old one is no longer noted: the caller notes it anew."""
+    epoch = secrets.token_hex(8)
+    connection.execute("UPDATE ledger SET epoch = ?", (epoch,))
+    connection.execute("DELETE FROM withheld")
+    connection.execute("DELETE FROM withheld_floor")
+    return epoch
 
 
 def running_ns(connection: sqlite3.Connection) -> int:

@@ -9,8 +9,9 @@ Raises StoreFull and other Retryable errors from any method; a ValueError or Key
 """
 
 import asyncio
+import secrets
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from netmote.store.config import StoreConfig
 from netmote.store.connection import PAGE_SIZE, Connection, Job, T, open_reader, open_writer
 from netmote.store.delivery_ledger import SinkOutbox
 from netmote.store.faults import StoreFull, translated
+from netmote.store.ledger_mark import LedgerMark, machine_facts
 from netmote.store.ledger_schema import LEDGER_NAME
 from netmote.store.position import Checkpoint, Gap, Position, Recovery
 from netmote.store.record_log import RecordLog
@@ -55,9 +57,15 @@ class Store:
         sensor: str,
         clock: Clock,
         is_clock_synchronised: Callable[[], bool | None] = lambda: None,
+        machine: Callable[[], Mapping[str, str]] = machine_facts,
     ) -> None:
-        """`is_clock_synchronised` is asked at each commit and stamped on its alerts; None: not known."""
-        self._is_clock_synchronised = is_clock_synchronised
+        """`is_clock_synchronised` is asked at each commit and stamped on its alerts; None: not known.
+
+        `machine` tells this machine from others (`ledger_mark`): a ledger that comes from another one gets a new epoch.
+        """
+        self._is_clock_synchronised, self._machine = is_clock_synchronised, machine
+        self._mark: LedgerMark | None = None
+        self._epoch_renewal = ""
         self._state_dir, self._config, self._sensor, self._clock = state_dir, config, sensor, clock
         self._running = RunningTime(clock)
         self._lock = StateLock(state_dir)
@@ -102,15 +110,43 @@ class Store:
             autocheckpoint_pages=_LEDGER_AUTOCHECKPOINT_PAGES,
             max_pages=self._config.ledger_size // PAGE_SIZE,
         )
-        self._ledger_epoch = await self._ledger.write(partial(alert_ledger.begin_ledger, now_ns=self._clock.now_ns()))
+        await self._ledger.write(partial(alert_ledger.begin_ledger, now_ns=self._clock.now_ns()))
         if log_rows.rows:
             self._recovered_from_log += await self._ledger.write(partial(put_back, saved=log_rows))
+        await self._settle_epoch(path)
         self._running.at_least(await self._ledger.read(alert_ledger.running_ns))
         self._reader = await open_reader(path)
         if with_telemetry:
             checkpoint = await self.checkpoint()
             await self._records.open(None if checkpoint is None else checkpoint.position)
             self._reserve.ensure(self._records.free_bytes())
+
+    async def _settle_epoch(self, path: Path) -> None:
+        """Go on under the ledger's epoch, or under a new one when the mark says that its numbers may have been given already."""
+        ledger = await self._required(self._ledger).read(alert_ledger.ledger_identity)
+        self._mark = LedgerMark(self._state_dir, path, self._machine())
+        # The system's randomness on purpose: see `begin_ledger`.
+        opening, disagreement = secrets.token_hex(8), self._mark.disagreement(ledger)
+
+        def settle(connection: sqlite3.Connection) -> str:
+            epoch = ledger.epoch
+            if disagreement is not None:
+                epoch = alert_ledger.renew_epoch(connection)
+                for sink in delivery_ledger.all_sinks(connection):
+                    delivery_ledger.withhold_settled(connection, sink)
+            alert_ledger.note_opening(connection, opening)
+            return epoch
+
+        if disagreement is None:
+            # First the mark with both tokens, then the ledger, then the mark with the new one: a crash in between is no disagreement.
+            is_writable = await asyncio.to_thread(self._mark.write, ledger.epoch, (ledger.opening, opening), ledger.last_seq)
+            if not is_writable:
+                self._ledger_epoch = ledger.epoch
+                return
+        # A new epoch is in the ledger before the mark knows of it: after a crash in between they disagree again.
+        self._ledger_epoch = await self._write(settle)
+        self._epoch_renewal = disagreement or ""
+        await asyncio.to_thread(self._mark.write, self._ledger_epoch, (opening,), ledger.last_seq)
 
     def _recover_ledger(self, path: Path) -> Salvage:
         """Replace a damaged ledger by what can be saved of it; returns the revisions that stand in the log a crash left."""
@@ -136,6 +172,7 @@ class Store:
             if ledger is not None:
                 try:
                     await ledger.write(partial(alert_ledger.note_running, running=self._running.now_ns()))
+                    self._advance_mark(await ledger.read(alert_ledger.last_seq))
                 finally:
                     await ledger.close()  # the last connection of a file brings its log in
         finally:
@@ -145,6 +182,11 @@ class Store:
     def ledger_epoch(self) -> str:
         """Random hexadecimal per ledger: with `sensor` and `seq` it names a revision in the world."""
         return self._ledger_epoch
+
+    @property
+    def epoch_renewal(self) -> str:
+        """Why the epoch was renewed at `open`; empty when it was not. What was sent before is another sensor's life upstream."""
+        return self._epoch_renewal
 
     @property
     def recoveries(self) -> tuple[Recovery, ...]:
@@ -315,18 +357,25 @@ class Store:
         running = self._running.now_ns()
         expired_before = running - round(self._config.alert_age * NANOSECONDS_PER_SECOND)
 
-        def tidy(connection: sqlite3.Connection) -> int:
+        def tidy(connection: sqlite3.Connection) -> tuple[int, int]:
             alert_ledger.note_running(connection, running)
             silence_rows.forget_ended(connection, self._clock.now_ns(), keep=_ENDED_SILENCES_KEPT)
-            return expiry.expire_old(connection, running_before=expired_before, limit=_EXPIRY_CHUNK)
+            expired = expiry.expire_old(connection, running_before=expired_before, limit=_EXPIRY_CHUNK)
+            return expired, alert_ledger.last_seq(connection)
 
         try:
-            self._expired_alerts += await self._write(tidy)
+            expired, last_seq = await self._write(tidy)
+            self._expired_alerts += expired
+            await asyncio.to_thread(self._advance_mark, last_seq)
             await self._required(self._ledger).run(_bring_in_log)
         except StoreFull:
             # A disk this full lets nothing be tidied; the statistics below say so, and the next call tries again.
             self._reserve.release()
         return self._statistics()
+
+    def _advance_mark(self, seq: int) -> None:
+        if self._mark is not None:
+            self._mark.advance(seq)
 
     def _statistics(self) -> StoreStatistics:
         files, ledger = self._records.files, self._state_dir / LEDGER_NAME
