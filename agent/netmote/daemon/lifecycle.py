@@ -500,6 +500,8 @@ class Daemon:
     def _note_recoveries(self) -> None:
         for recovery in self.store.recoveries:
             log.error("store: %s", recovery, extra={"component": "store"})
+        if self.store.epoch_renewal:
+            log.warning("the ledger has a new epoch: %s", self.store.epoch_renewal, extra={"component": "store"})
 
 
 def _first(errors: BaseExceptionGroup[NetmoteError]) -> NetmoteError:
