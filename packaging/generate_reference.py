@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from netmote.config.section import Section
 from netmote.daemon.config import Config
 from netmote.scoring.rules.rule_set import RuleSet
+from netmote.telemetry.metrics import Metrics
 from netmote.windows.schemas import ALL
 
 HEADER = """# Configuration reference
@@ -141,11 +142,34 @@ def features_page() -> str:
     return "\n".join(lines)
 
 
+METRICS_HEADER = """# Metrics
+
+Generated from the code by `make docs`; do not edit. Served in the text format of Prometheus at `http://127.0.0.1:9464/metrics`
+(`web.address`, `web.port`). Names follow Prometheus: seconds and bytes, `_total` on counters, no address in a label. Beyond 200
+different values of its labels (histograms: 20) a metric counts the rest under `other`. `process_*` are those of the process itself:
+resident memory, CPU seconds, open descriptors.
+
+[Alert rules and a dashboard](operations.md#prometheus-and-grafana) over them are shipped.
+
+| metric | kind | labels | meaning |
+| --- | --- | --- | --- |
+"""
+
+
+def metrics_page() -> str:
+    """Every metric, Markdown."""
+    rows = [
+        f"| `{each.name}` | {each.kind} | {', '.join(f'`{label}`' for label in each.labels)} | {_cell(each.documentation)} |"
+        for each in Metrics().catalogue()
+    ]
+    return METRICS_HEADER + "\n".join(rows) + "\n"
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("{", "&#123;").replace("}", "&#125;").replace("\n", " ")
 
 
-PAGES = {"configuration.md": reference, "rules.md": rules_page, "features.md": features_page}
+PAGES = {"configuration.md": reference, "rules.md": rules_page, "features.md": features_page, "metrics.md": metrics_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

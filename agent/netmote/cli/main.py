@@ -188,7 +188,8 @@ def _root(
 def run() -> None:
     """Entry point of `netmote` and `python -m netmote`: one clear sentence on standard error for what the user can mend."""
     try:
-        app()
+        # By this name also when run as a module: completion asks by it.
+        app(prog_name="netmote")
     except ConfigError as error:
         typer.echo(str(error), err=True)
         sys.exit(EXIT_CONFIG)

@@ -6,10 +6,22 @@ beyond `limit` different combinations the rest is counted together under the val
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One metric as its reference tells it."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    documentation: str
 
 
 class _Labels:
@@ -44,6 +56,7 @@ class CounterFamily:
     def __init__(
         self, registry: CollectorRegistry, name: str, documentation: str, labels: Sequence[str] = (), *, limit: int = 200
     ) -> None:
+        self.described = Described(name, "counter", tuple(labels), documentation)
         self._metric = Counter(name, documentation, labels, registry=registry)
         self._labels = _Labels(labels, limit)
         self._totals: dict[tuple[str, ...], float] = {}
@@ -74,6 +87,7 @@ class GaugeFamily:
     def __init__(
         self, registry: CollectorRegistry, name: str, documentation: str, labels: Sequence[str] = (), *, limit: int = 200
     ) -> None:
+        self.described = Described(name, "gauge", tuple(labels), documentation)
         self._metric = Gauge(name, documentation, labels, registry=registry)
         self._labels = _Labels(labels, limit)
 
@@ -105,6 +119,7 @@ class HistogramFamily:
         buckets: Sequence[float],
         limit: int = 20,
     ) -> None:
+        self.described = Described(name, "histogram", tuple(labels), documentation)
         self._metric = Histogram(name, documentation, labels, registry=registry, buckets=buckets)
         self._labels = _Labels(labels, limit)
 

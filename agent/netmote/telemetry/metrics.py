@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, disable_creat
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from netmote.telemetry.health import Level
-from netmote.telemetry.metric_family import CounterFamily, GaugeFamily, HistogramFamily
+from netmote.telemetry.metric_family import CounterFamily, Described, GaugeFamily, HistogramFamily
 
 # Seconds. Fast things (a model, a commit) and slow ones (a poll of a device) share the decades.
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -36,6 +36,11 @@ class Metrics:
         self._running()
         self.build_info.set(1, version=version, sensor=sensor)
         self.degradation_level.set(0)
+
+    def catalogue(self) -> tuple[Described, ...]:
+        """Every metric of the agent by name, for its reference. Those of the process are prometheus_client's own."""
+        families = (each for each in vars(self).values() if isinstance(each, CounterFamily | GaugeFamily | HistogramFamily))
+        return tuple(sorted((family.described for family in families), key=lambda each: each.name))
 
     def before_render(self, refresh: Callable[[], None]) -> None:
         """Call this before each rendering, to set gauges that are only worth computing when somebody looks."""

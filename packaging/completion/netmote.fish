@@ -1,0 +1,1 @@
+complete --command netmote --no-files --arguments "(env _NETMOTE_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) netmote)" --condition "env _NETMOTE_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) netmote"
