@@ -2,14 +2,13 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import yaml
 from daemon_legs import until
+from running_daemon import QUIET, running
 from sample_alert import sample_alert
 
 from collector import Collector as FlakyCollector
@@ -19,28 +18,6 @@ from netmote.collector.server import Collector
 from netmote.collector.standing import SensorStanding
 from netmote.daemon.config import Config
 from netmote.daemon.heartbeat import section_hash
-from netmote.daemon.lifecycle import Daemon
-
-QUIET: dict[str, Any] = {
-    "sensor": "s1",
-    "capture": {"interfaces": []},
-    "host": {"interval": "1s"},
-    "store": {"free_space_floor": 0},
-    "web": {"address": ""},
-    "heartbeat": {"interval": "1s"},
-    "models": {"bundles": []},
-}
-
-
-@asynccontextmanager
-async def running(state_dir: Path, **changes: Any) -> AsyncIterator[Daemon]:
-    settings = Config.model_validate({**QUIET, **changes})
-    daemon = Daemon(settings, load=None, state_dir=state_dir, clock=SystemClock(), random=Random(1))
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(daemon.run())
-        await until(lambda: task.done() or "heartbeat" in daemon.legs)
-        yield daemon
-        daemon.request_stop()
 
 
 async def heard(collector: Collector, is_wanted: Callable[[SensorStanding], object]) -> SensorStanding:
