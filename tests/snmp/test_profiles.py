@@ -69,12 +69,49 @@ def test_every_mistake_of_a_profile_is_named_with_its_line(tmp_path: Path) -> No
         ),
         (("unit: rpm", "unit: rpm\n    minimum: 5\n    maximum: 1"), "nothing would be believed"),
         (("unit: rpm", "unit: rpm\n    label: 1.3.6.1.2"), "a scalar has no rows"),
-        (("profile: mine", "profile: My Profile"), "string should match"),
+        (("profile: mine", "profile: My Profile"), "small letters, digits and hyphens"),
+        (("unit: rpm", "unit: rpm\n    scale: much"), "scale: must be a number (given: 'much')"),
+        (("unit: rpm", "unit: rpm\n    states: {up: 1}"), "such as {1: up, 2: down}; not 'up': 1"),
     ],
 )
 def test_a_profile_that_makes_no_sense_is_refused(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     """Each mistake says what is wrong."""
     assert any(message in each for each in problems_of(tmp_path / "p.yaml", MINE.replace(*change)))
+
+
+def test_bad_rows_are_named_one_by_one_in_the_words_of_the_file(tmp_path: Path) -> None:
+    """Each row that is no object once, with its file, line and key, and what it must be; nothing about tuples, unions or instances, and
+    no word of a list that is too short, which is only so because its rows are wrong.
+    """
+    file = tmp_path / "p.yaml"
+    found = problems_of(
+        file,
+        """profile: mine
+sys_object_id: [1.3.6.1.4.1.99999]
+objects:
+  - just text
+  - name: fan
+    quantity: fan
+    column: 1.3.6.1.4.1.99999.1
+    unit: rpm
+    where: {column: 1.3.6.1.4.1.99999.2, any_of: [1.5, yes, [3], up, 4]}
+  -
+""",
+    )
+    assert found[0].startswith(f"{file}:4: objects[0]: must be a mapping of name, quantity, scalar, column,")
+    assert found[0].endswith("(given: 'just text')")
+    assert found[1:4] == [
+        f"{file}:9: objects[1].where.any_of[0]: 1.5 is neither a whole number nor text, which is all that a device's cell is compared with",
+        f"{file}:9: objects[1].where.any_of[1]: true is neither a number nor text; put the device's word in quotes",
+        f"{file}:9: objects[1].where.any_of[2]: [3] is neither a whole number nor text, which is all that a device's cell is compared with",
+    ]
+    assert found[4].startswith(f"{file}:10: objects[2]: must be a mapping of")
+    assert found[4].endswith("(nothing is given)")
+    assert len(found) == 5
+    assert problems_of(file, "profile: mine\nsys_object_id: 1.3\nobjects: []\n") == [
+        f"{file}:2: sys_object_id: must be a list (given: 1.3)",
+        f"{file}:3: objects: must have at least one entry",
+    ]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from netmote.config.wording import is_only_a_consequence, wording
 from netmote.errors import ConfigError, Problem
 
 Location = tuple[str | int, ...]
@@ -129,7 +130,8 @@ def check_document(document: Document, model: type[ModelT]) -> ModelT:
     try:
         return model.model_validate(_set(document.data))
     except ValidationError as error:
-        raise ConfigError([_problem(document, model, detail) for detail in error.errors()]) from error
+        problems = [_problem(document, model, detail) for detail in error.errors() if not is_only_a_consequence(detail)]
+        raise ConfigError(problems) from error
 
 
 def _set(data: Any) -> Any:
@@ -148,16 +150,9 @@ def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails) -
         return document.problem(
             location, f"is not a known key; {hint}allowed: {', '.join(allowed)}" if allowed else "is not a known key"
         )
-    message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "missing":
-        message = "is missing; it must be set"
-    elif detail["type"] != "value_error":
-        message = f"{message[0].lower()}{message[1:]}" + (f" (given: {detail['input']!r})" if _is_short(detail["input"]) else "")
-    return document.problem(location, message)
-
-
-def _is_short(value: Any) -> bool:
-    return isinstance(value, str | int | float | bool) and len(str(value)) <= 60
+        return document.problem(location, "is missing; it must be set")
+    return document.problem(location, wording(detail, _allowed_keys(model, detail["loc"])))
 
 
 def _in_document(data: Any, location: Location) -> Location:

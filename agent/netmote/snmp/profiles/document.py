@@ -1,5 +1,6 @@
 """A profile as it is written: devices by the beginning of their sysObjectID, and objects with unit, scale and limits."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -19,7 +20,39 @@ def _dotted(value: object) -> str:
     raise ValueError(f"{value!r} is no object identifier; write it as numbers with dots, such as 1.3.6.1.4.1.9")
 
 
+def _cell(value: object) -> object:
+    if isinstance(value, bool):  # YAML reads a bare yes, no, on or off as true or false
+        raise ValueError(f"{str(value).lower()} is neither a number nor text; put the device's word in quotes")
+    if not isinstance(value, int | str):
+        raise ValueError(f"{value!r} is neither a whole number nor text, which is all that a device's cell is compared with")
+    return value
+
+
+def _name(pattern: str, value: object, example: str) -> str:
+    if isinstance(value, str) and re.fullmatch(pattern, value):
+        return value
+    raise ValueError(f"{value!r} is no name: {example}")
+
+
+def _object_name(value: object) -> str:
+    return _name(r"[A-Za-z][A-Za-z0-9]{0,63}", value, "a letter, then letters and digits, at most 64 in all, such as cpuBusy")
+
+
+def _profile_name(value: object) -> str:
+    return _name(r"[a-z0-9][a-z0-9-]{0,63}", value, "small letters, digits and hyphens, at most 64 in all, such as my-switch")
+
+
+def _words(value: object) -> object:
+    if not isinstance(value, dict):
+        raise ValueError("is written as number: word, such as {1: up, 2: down}")
+    for key, word in value.items():
+        if not isinstance(key, int) or isinstance(key, bool) or not isinstance(word, str):
+            raise ValueError(f"is written as number: word, such as {{1: up, 2: down}}; not {key!r}: {word!r}")
+    return value
+
+
 Oid = Annotated[str, BeforeValidator(_dotted)]
+Cell = Annotated[int | str, BeforeValidator(_cell)]
 Quantity = Literal["cpu", "memory", "temperature", "fan", "power", "battery", "load", "radio", "sessions", "storage", "other"]
 
 
@@ -29,10 +62,10 @@ class Where(Section):
     column: Oid
     """The column that decides; its table has the same index."""
 
-    any_of: tuple[int | str, ...] = ()
+    any_of: tuple[Cell, ...] = ()
     """The row counts when the column has one of these values. An OID is written with dots."""
 
-    none_of: tuple[int | str, ...] = ()
+    none_of: tuple[Cell, ...] = ()
     """The row counts when the column has none of these values."""
 
     @model_validator(mode="after")
@@ -45,7 +78,7 @@ class Where(Section):
 class ProfileObject(Section):
     """One object: a scalar, or a column of a table with a value in each row."""
 
-    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9]{0,63}$")
+    name: Annotated[str, BeforeValidator(_object_name)]
     """The object's name in its MIB, which becomes the name of the gauge."""
 
     quantity: Quantity
@@ -78,7 +111,7 @@ class ProfileObject(Section):
     maximum: float | None = None
     """More than this, after scaling, is not believed."""
 
-    states: dict[int, str] = Field(default_factory=dict)
+    states: Annotated[dict[int, str], BeforeValidator(_words)] = Field(default_factory=dict)
     """The words of an enumeration, for people."""
 
     @model_validator(mode="after")
@@ -100,7 +133,7 @@ class ProfileObject(Section):
 class Profile(Section):
     """One file: a kind of device and its objects."""
 
-    profile: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    profile: Annotated[str, BeforeValidator(_profile_name)]
     """Name of the profile."""
 
     description: str = ""
