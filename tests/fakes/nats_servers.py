@@ -9,8 +9,7 @@ from pathlib import Path
 
 import nats
 from nats.js.api import RetentionPolicy, StreamConfig
-from processes import free_port
-from server_process import ServerProcess, beside_python
+from server_process import ServerProcess, beside_python, low_port
 
 STREAM, SUBJECTS = "ALERTS", ["netmote.alerts.>"]
 
@@ -19,8 +18,8 @@ class NatsServer(ServerProcess):
     """One server with JetStream that syncs every message before it acknowledges."""
 
     def __init__(self, folder: Path, *, port: int = 0, extra: str = "", name: str = "n1") -> None:
-        self.monitor = free_port()
-        port = port or free_port()
+        self.monitor = low_port()
+        port = port or low_port()
         folder.mkdir(parents=True, exist_ok=True)
         configuration = folder / "nats.conf"
         configuration.write_text(
@@ -47,7 +46,7 @@ class NatsCluster:
     """Three servers that replicate between themselves."""
 
     def __init__(self, folder: Path) -> None:
-        routes = [free_port() for _ in range(3)]
+        routes = [low_port() for _ in range(3)]
         known = ", ".join(f"nats://127.0.0.1:{port}" for port in routes)
         self.servers = [
             NatsServer(

@@ -5,8 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from processes import free_port
-from server_process import ServerProcess
+from server_process import ServerProcess, low_port
 from sink_certificates import Pair
 
 _EVENT_ID = re.compile(rb'\[alert@\d+ id="([^"]+)"')
@@ -22,7 +21,7 @@ class RsyslogServer(ServerProcess):
         if not Path(program).exists():
             pytest.skip("rsyslog is not installed")
         folder.mkdir(parents=True, exist_ok=True)
-        port = port or free_port()
+        port = port or low_port()
         self.output = folder / "received.log"
         self._pid = folder / "rsyslogd.pid"
         configuration = folder / "rsyslog.conf"

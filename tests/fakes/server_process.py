@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import signal
 import socket
 import subprocess
@@ -59,6 +60,23 @@ class ServerProcess:
         if process is not None:
             process.kill()
             process.wait(10)
+
+
+_handed_out: set[int] = set()
+
+
+def low_port() -> int:
+    """A free port below the range of which clients get theirs, so that nobody takes it while its server is down for a while."""
+    for _ in range(1_000):
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                if port not in _handed_out:
+                    _handed_out.add(port)
+                    return port
+    raise OSError("no port is free")
 
 
 def answers(port: int) -> bool:
