@@ -203,7 +203,7 @@ def group(keys: Keys) -> tuple[Grouping, bool]:
     word |= _NUMBERS[:count]
     word |= keys.is_reversed.astype("u8") << np.uint64(16)
     word.sort()
-    order = (word & _POSITION).astype("i8")
+    order = (word & _POSITION).view("i8")
     word >>= np.uint64(16)
     begins_half = np.empty(count, "?")
     begins_half[0] = True

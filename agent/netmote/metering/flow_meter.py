@@ -196,7 +196,7 @@ class FlowMeter:
         reasons[is_anew & (reasons == FlowEndReason.ACTIVE_TIMEOUT)] = FlowEndReason.CONTINUES
         if is_final:
             reasons[reasons == FlowEndReason.CONTINUES] = FlowEndReason.FORCED_END
-        packets = table.halves["packets"]
+        packets = table.counts["packets"]
         has_packets = (packets[2 * rows] | packets[2 * rows + 1]) != 0
         told = ~is_anew & (has_packets | (reasons != FlowEndReason.CONTINUES))
         slices = in_order(ended, table, rows[told], reasons[told])
@@ -213,10 +213,13 @@ class FlowMeter:
             for reason in packets.undecodable_reason[start - first : stop - last].tolist():
                 self._loss.undecodable[Undecodable(reason).reason] += 1
             start, stop = first, last
-        first, last = np.searchsorted(packets.coalesced.position, (start, stop))
-        self._loss.coalesced += int(last - first)
+        if len(packets.coalesced):
+            first, last = np.searchsorted(packets.coalesced.position, (start, stop))
+            self._loss.coalesced += int(last - first)
         while start < stop:
-            start += self._meter(packets.between(start, min(stop, start + MOST_PACKETS)))
+            end = min(stop, start + MOST_PACKETS)
+            is_whole = start == 0 and end == len(packets)
+            start += self._meter(packets if is_whole else packets.between(start, end))
 
     def _meter(self, packets: PacketColumns) -> int:
         """Meter packets of one pane; returns how many, which is fewer when flows had to give way first."""
@@ -315,7 +318,7 @@ class FlowMeter:
         half_row = 2 * half_flow_row
         half_row += block.grouping.half_reversed
         add_packets(table, flows, block, half_row)
-        count_retransmissions(table, flows, block.packets, block.grouping, half_row)
+        count_retransmissions(table, block.packets, block.grouping, half_row)
         table.put_flows(row, flows)
         count_events(table, block, half_flow_row)
         self._loss.metered += len(block.grouping.order)

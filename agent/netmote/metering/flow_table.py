@@ -51,13 +51,20 @@ class FlowTable(FlowRows):
         todo: NDArray[np.int64] | None = None  # None: all
         while True:
             candidate = self._probe(slot, tag, todo)
-            tried = np.flatnonzero(candidate < _ROW) if todo is None else todo[candidate < _ROW]
-            rows = candidate[candidate < _ROW].astype("i8")
+            is_tried = candidate < _ROW
+            if todo is None and is_tried.all():  # as where all flows go on
+                tried, rows = None, candidate.astype("i8")
+            else:
+                tried = is_tried.nonzero()[0] if todo is None else todo[is_tried]
+                rows = candidate[is_tried].astype("i8")
             equal = self._equals(keys, tried, rows)
-            row[tried] = rows
+            if tried is None:
+                row = rows
+            else:
+                row[tried] = rows
             if equal.all():
                 return row, slot
-            todo = tried[~equal]  # another key of the same tag
+            todo = (~equal).nonzero()[0] if tried is None else tried[~equal]  # another key of the same tag
             row[todo] = -1
             slot[todo] = self._next_slot(slot[todo])
 
@@ -89,17 +96,23 @@ class FlowTable(FlowRows):
         following[following == len(self._index)] = 0
         return following
 
-    def _equals(self, keys: Keys, which: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _equals(self, keys: Keys, which: NDArray[np.int64] | None, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether `rows` hold the keys at `which` (None: all)."""
         held = self.take_keys(rows)
-        flow_class = keys.flow_class.take(which)
+        flow_class, low, high = (
+            column if which is None else column.take(which) for column in (keys.flow_class, keys.low, keys.high)
+        )
         equal: NDArray[np.bool_] = (held["flow_class"] & CLASS_BITS) == flow_class
-        equal &= held["low"] == keys.low.take(which)
-        equal &= held["high"] == keys.high.take(which)
+        equal &= held["low"] == low
+        equal &= held["high"] == high
         if len(keys.six_position):
-            six = np.flatnonzero((flow_class & IS_SIX) != 0)
-            far, of_row = keys.six_far, self.far.take(rows.take(six), axis=0)
-            if len(six) < len(keys.six_position):
+            far = keys.six_far
+            if which is None:
+                six = keys.six_position
+            else:
+                six = ((flow_class & IS_SIX) != 0).nonzero()[0]
                 far = far.take(np.searchsorted(keys.six_position, which.take(six)), axis=1)
+            of_row = self.far.view("V16").reshape(-1).take(rows.take(six)).view("u8").reshape(-1, 2)
             is_equal = (of_row[:, 0] == far[0]) & (of_row[:, 1] == far[1])
             equal[six] &= is_equal & (held["ports"].take(six) == far[2])
         return equal

@@ -26,7 +26,7 @@ def add_packets(
     """Add a grouped block: to `flows` (flows,) FLOW_ROW, and to the table's halves, whose rows are `half_row` (halves,)."""
     packets, grouping = block.packets, block.grouping
     order, start, end = grouping.order, grouping.half_start, grouping.half_end
-    rows = table.take_halves(half_row)
+    rows, counts = table.take_halves(half_row), table.take_counts(half_row)
     length = packets.ip_total_length.take(order, mode="wrap")
     _add_lengths(flows, length, grouping)
     _add_ttl(flows, packets.time_to_live.take(order, mode="wrap"), grouping)
@@ -34,13 +34,14 @@ def add_packets(
     _add(rows["octets"], _half_sums(wide, end))
     wide *= wide
     _add(rows["squares"], _half_sums(wide, end))
-    _add(rows["packets"], (end - start + 1).astype("u4"))
+    _add(counts["packets"], (end - start + 1).astype("u4"))
     if len(packets.coalesced):
-        _add_coalesced(flows, rows, block)
-    earliest = _add_times(rows, packets.timestamp_ns, grouping)
+        _add_coalesced(flows, rows, counts, block)
+    earliest = _add_times(rows, counts, packets.timestamp_ns, grouping)
     np.minimum(flows["first"], grouping.over_halves(np.minimum, earliest), out=flows["first"])
     of_half = _or_bits(block.tcp_control_bits, grouping)
     table.put_halves(half_row, rows)
+    table.put_counts(half_row, counts)
     both = of_half.astype("u2")
     both *= np.uint16(0x0101)  # of the open pane, and since the flow began
     pairs = table.control_bits.view("u2").reshape(-1)
@@ -51,15 +52,19 @@ def add_packets(
         pairs[half_row.take(more)] = both.take(more)
 
 
-def _add_coalesced(flows: NDArray[np.void], rows: NDArray[np.void], block: GroupedPackets) -> None:
+def _add_coalesced(flows: NDArray[np.void], rows: NDArray[np.void], counts: NDArray[np.void], block: GroupedPackets) -> None:
     """What packets that stand for several are beyond the segment their columns say."""
     coalesced = block.packets.coalesced
     half = block.half_of_packets().take(coalesced.position)
     is_here = half >= 0
     half = half[is_here]
-    for name in ("packets", "octets", "squares"):
-        np.add.at(rows[name], half, getattr(coalesced, f"extra_{name}")[is_here])
-    rows["gap_minimum"][half] = 0  # segments of one time
+    for column, extra in (
+        (counts["packets"], coalesced.extra_packets),
+        (rows["octets"], coalesced.extra_octets),
+        (rows["squares"], coalesced.extra_squares),
+    ):
+        np.add.at(column, half, extra[is_here])
+    counts["gap_minimum"][half] = 0  # segments of one time
     flow, length = block.grouping.flow_of.take(half), np.minimum(coalesced.smallest[is_here], MOST_LENGTH)
     ttl = flows["minimum_ttl"].copy()
     np.minimum.at(flows["minimum"], flow, (length << _BESIDE_LENGTH) | np.uint32(0xFF))
@@ -126,7 +131,9 @@ def _or_bits(bits: NDArray[np.uint8], grouping: Grouping) -> NDArray[np.uint8]:
     return joined
 
 
-def _add_times(rows: NDArray[np.void], timestamp: NDArray[np.int64], grouping: Grouping) -> NDArray[np.int64]:
+def _add_times(
+    rows: NDArray[np.void], counts: NDArray[np.void], timestamp: NDArray[np.int64], grouping: Grouping
+) -> NDArray[np.int64]:
     """Last packet, and the gaps between packets of one direction, each measured from the latest one before it.
 
     Returns the earliest time of each half in this block.
@@ -146,33 +153,33 @@ def _add_times(rows: NDArray[np.void], timestamp: NDArray[np.int64], grouping: G
     wide = gap.view("u8")
     wide //= _MICROSECOND
     sums = _half_sums(wide, end)
-    sums += rows["gap_sum"]
-    rows["gap_sum"] = np.minimum(sums, _LARGEST, out=sums)
-    _add_gap_extremes(rows, np.minimum(wide, _LARGEST).astype("u4"), is_new, grouping)
+    sums += counts["gap_sum"]
+    counts["gap_sum"] = np.minimum(sums, _LARGEST, out=sums)
+    _add_gap_extremes(counts, np.minimum(wide, _LARGEST).astype("u4"), is_new, grouping)
     wide *= wide
     _add(rows["gap_squares"], _half_sums(wide, end))
     rows["last"] = latest
     return earliest
 
 
-def _add_gap_extremes(rows: NDArray[np.void], gap: NDArray[np.uint32], is_new: NDArray[np.bool_], grouping: Grouping) -> None:
+def _add_gap_extremes(counts: NDArray[np.void], gap: NDArray[np.uint32], is_new: NDArray[np.bool_], grouping: Grouping) -> None:
     """Shortest and longest gap; the first packet of a half that `is_new` has none, and 0 in `gap`, which is used up."""
     start, end = grouping.half_start, grouping.half_end
     first, last = gap.take(start), gap.take(end)
     longest = np.maximum(first, last)
-    np.maximum(longest, rows["gap_maximum"], out=longest)
+    np.maximum(longest, counts["gap_maximum"], out=longest)
     first[is_new] = _LARGEST
     shortest = np.minimum(first, last)
     np.minimum(shortest, _LARGEST_SHORTEST_GAP, out=shortest)
     shortest[is_new & (start == end)] = NO_GAP
-    np.minimum(shortest, rows["gap_minimum"], out=shortest)
+    np.minimum(shortest, counts["gap_minimum"], out=shortest)
     gap[start] = last  # the first ones are told; where there is none, NO_GAP to 0, it is not outside either
     place = _outside(gap, shortest, longest, grouping)
     if len(place):
         half, value = grouping.half_of.take(place), gap.take(place)
         np.minimum.at(shortest, half, value)
         np.maximum.at(longest, half, value)
-    rows["gap_minimum"], rows["gap_maximum"] = shortest, longest
+    counts["gap_minimum"], counts["gap_maximum"] = shortest, longest
 
 
 def _unordered(

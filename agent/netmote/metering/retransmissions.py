@@ -23,15 +23,10 @@ _BEGIN = 1 << 32
 _FURTHEST, _APART = 1 << 40, np.int64(43)  # beyond any stream; streams are told apart above it
 
 
-def count_retransmissions(
-    table: FlowRows, flows: NDArray[np.void], packets: PacketColumns, grouping: Grouping, half_row: NDArray[np.int64]
-) -> None:
-    """Count the hints of a block in `table`, and keep what is expected next in `flows` (flows,) FLOW_ROW.
-
-    `half_row` (halves,) is each half's row in the table.
-    """
+def count_retransmissions(table: FlowRows, packets: PacketColumns, grouping: Grouping, half_row: NDArray[np.int64]) -> None:
+    """Count the hints of a block in `table`, and keep there what is expected next. `half_row` (halves,) is each half's row in the table."""
     length = packets.tcp_payload_octets.take(grouping.order, mode="wrap")
-    place = np.flatnonzero(length != 0)
+    place = (length != 0).nonzero()[0]
     if not len(place):
         return
     position = grouping.order.take(place)
@@ -41,11 +36,9 @@ def count_retransmissions(
         wide += extra.take(position)
         weight = weights.take(position)
     streams = _Streams(packets.tcp_sequence.take(position), wide, grouping.half_of.take(place))
-    half = streams.half.take(streams.first)
-    flow, side = grouping.flow_of.take(half), grouping.half_reversed.take(half)
-    expected = flows["expected"]
-    again, newest = streams.follow(expected[flow, side])
-    expected[flow, side] = newest
+    row = half_row.take(streams.half.take(streams.first))
+    again, newest = streams.follow(table.expected.take(row))
+    table.expected[row] = newest
     if len(again):
         row = half_row.take(streams.half.take(again))
         counters = table.counters.reshape(-1)  # one index a packet: numpy adds by two with five times the work

@@ -64,28 +64,30 @@ def _fill(found: NDArray[np.void], table: FlowRows, rows: NDArray[np.int64], rea
     initiator = key["initiator"].astype("i8")
     ours, theirs = 2 * rows + initiator, 2 * rows + 1 - initiator
     one, other = table.take_halves(ours), table.take_halves(theirs)
+    counts = [table.take_counts(half) for half in (ours, theirs)]
     found["flow_id"] = flow["flow_id"]
     found["flow_end_ns"] = np.maximum(one["last"], other["last"])
     found["flow_start_ns"] = np.minimum(flow["first"], found["flow_end_ns"])
     _fill_key(found, key, table.far.take(rows, axis=0), initiator)
     found["ip_class_of_service"] = key["class_of_service"]
     is_icmp = np.flatnonzero(np.isin(found["protocol_identifier"], (PROTOCOL_ICMP, PROTOCOL_ICMPV6)))
-    found["icmp_type"][is_icmp], found["icmp_code"][is_icmp] = flow["expected"][is_icmp].T
+    found["icmp_type"][is_icmp] = table.expected[2 * rows[is_icmp]]
+    found["icmp_code"][is_icmp] = table.expected[2 * rows[is_icmp] + 1]
     found["flow_end_reason"] = reasons
-    has_packets = (one["packets"] | other["packets"]) != 0
+    has_packets = (counts[0]["packets"] | counts[1]["packets"]) != 0
     found["minimum_ip_total_length"] = np.where(has_packets, flow["minimum"] >> np.uint32(8), 0)
     found["maximum_ip_total_length"] = flow["maximum"] >> np.uint32(8)
     found["minimum_ttl"] = np.where(has_packets, flow["minimum_ttl"], 0)
     found["maximum_ttl"] = flow["maximum_ttl"]
-    for side, half, position in (("initiator", one, ours), ("responder", other, theirs)):
+    for side, half, count, position in (("initiator", one, counts[0], ours), ("responder", other, counts[1], theirs)):
         found[f"{side}_tcp_control_bits"] = table.control_bits[position, 0]
         found[f"{side}_octets"] = half["octets"]
-        found[f"{side}_packets"] = half["packets"]
+        found[f"{side}_packets"] = count["packets"]
         found[f"{side}_octet_sum_of_squares"] = half["squares"]
-        found[f"{side}_interarrival_sum_us"] = half["gap_sum"]
+        found[f"{side}_interarrival_sum_us"] = count["gap_sum"]
         found[f"{side}_interarrival_sum_of_squares"] = half["gap_squares"]
-        found[f"{side}_interarrival_min_us"] = np.where(half["gap_minimum"] == NO_GAP, 0, half["gap_minimum"])
-        found[f"{side}_interarrival_max_us"] = half["gap_maximum"]
+        found[f"{side}_interarrival_min_us"] = np.where(count["gap_minimum"] == NO_GAP, 0, count["gap_minimum"])
+        found[f"{side}_interarrival_max_us"] = count["gap_maximum"]
     _fill_counters(found, table.counters.take(rows, axis=0), initiator)
 
 
