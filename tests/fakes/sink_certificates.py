@@ -31,16 +31,17 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, *, address: str = "127.0.0.1", valid_from_hours: float = -1.0) -> Pair:
+    def issue(
+        self, name: str, *, address: str = "127.0.0.1", valid_from_hours: float = -1.0, passphrase: bytes | None = None
+    ) -> Pair:
         """For a server or a client; valid for 25 hours from `valid_from_hours` after now."""
+        encryption = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate = self._sign(subject, key, is_authority=False, address=address, valid_from_hours=valid_from_hours)
         pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        pair.key.write_bytes(
-            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        )
+        pair.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
         return pair
 
     def server_context(self, *, wants_client: bool = False) -> ssl.SSLContext:

@@ -12,7 +12,7 @@ names its own. `score` is 1 - p (0 to 1, high is anomalous), `surprise` is -log1
     window {start, end}, quality {flags, coverage, loss_ratio},
     contributors [{feature, unit, value, baseline, sigma, threshold}],
     evidence {top_flows [...], top_peers [{address, flow_slices}], top_ports [{responder_port, flow_slices}]},
-    labels, is_silenced, sensor, ledger_epoch, seq, committed_at,
+    labels, is_silenced, sensor, ledger_epoch, seq, committed_at, is_clock_synchronised,
     omitted [what was cut to keep the document small]
 """
 
@@ -91,6 +91,7 @@ def alert_document(committed: Committed) -> dict[str, Any]:
         "ledger_epoch": _text(committed.ledger_epoch),
         "seq": committed.seq,
         "committed_at": rfc3339(committed.committed_at_ns),
+        "is_clock_synchronised": committed.is_clock_synchronised,
         "omitted": omitted,
     }
     for name, count, kept in (

@@ -1,6 +1,6 @@
 """An alert as an event of the Elastic Common Schema. Pure.
 
-Field names and types are those of ECS 8.17 (nested, as Elasticsearch takes them); what ECS has no field for stands under `netmote`,
+Field names and types are those of ECS 8.11 (nested, as Elasticsearch takes them); what ECS has no field for stands under `netmote`,
 where the schema's rules for custom fields want it: below the name of its producer.
 """
 
@@ -12,7 +12,7 @@ from netmote.records.entity import EntityKind
 from netmote.sinks.alert_document import alert_document, encode, rfc3339
 from netmote.sinks.announcement import happened_at_ns, headline
 
-ECS_VERSION = "8.17.0"
+ECS_VERSION = "8.11.0"
 
 _TRANSPORTS = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}  # network.transport: the IANA keyword in lower case
 
@@ -29,7 +29,7 @@ def ecs_document(committed: Committed) -> dict[str, Any]:
             "id": alert.event_id,
             "kind": "alert",
             "category": ["network", "intrusion_detection"],
-            "type": ["end" if is_resolved else "start" if alert.revision == 1 else "info"],
+            "type": ["info", "end"] if is_resolved else ["info", "start"] if alert.revision == 1 else ["info"],
             "action": alert.state.value,
             "module": "netmote",
             "dataset": "netmote.alert",
@@ -83,9 +83,5 @@ def _endpoints(document: dict[str, Any]) -> dict[str, Any]:
 
 def _custom(document: dict[str, Any]) -> dict[str, Any]:
     names = ("fingerprint", "revision", "entity", "score", "surprise", "count", "check", "window", "quality", "contributors")
-    return {
-        **{name: document[name] for name in names},
-        "alert_id": document["alert_id"],
-        "ledger_epoch": document["ledger_epoch"],
-        "omitted": document["omitted"],
-    }
+    origin = ("alert_id", "ledger_epoch", "is_clock_synchronised", "omitted")
+    return {name: document[name] for name in (*names, *origin)}

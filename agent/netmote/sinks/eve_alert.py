@@ -35,6 +35,7 @@ def eve_alert(committed: Committed) -> dict[str, Any]:
         "netmote_entity": f"{document['entity']['kind']}:{document['entity']['name']}",
         "netmote_detector": document["detector"],
         "netmote_count": alert.count,
+        "netmote_is_clock_synchronised": document["is_clock_synchronised"],
         "mitre_technique_id": document["technique"],
     }
     return {

@@ -73,8 +73,6 @@ def detection_finding(committed: Committed) -> dict[str, Any]:
         "resources": [{"type": document["entity"]["kind"], "name": document["entity"]["name"]}],
         "unmapped": _unmapped(document),
     }
-    if document["omitted"]:
-        finding["metadata"]["is_truncated"] = True
     if document["check"]:
         finding["remediation"] = {"desc": document["check"]}
     if document["evidence"]["top_flows"]:
@@ -119,6 +117,7 @@ def _unmapped(document: dict[str, Any]) -> dict[str, Any]:
         **{name: document[name] for name in names},
         "evidence": evidence,
         "ledger_epoch": document["ledger_epoch"],
+        "is_clock_synchronised": document["is_clock_synchronised"],
         "omitted": document["omitted"],
     }
 

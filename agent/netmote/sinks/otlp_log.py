@@ -43,7 +43,7 @@ class LogRecord:
     severity_text: str
     event_name: str
     body: str
-    attributes: Mapping[str, str | int | float]
+    attributes: Mapping[str, str | bool | int | float]
 
 
 def resource_attributes(sensor: str, ledger_epoch: str) -> dict[str, str]:
@@ -59,13 +59,15 @@ def resource_attributes(sensor: str, ledger_epoch: str) -> dict[str, str]:
 def alert_record(committed: Committed) -> LogRecord:
     """One revision; `event.id` is the same in every resend."""
     alert, document = committed.alert, alert_document(committed)
-    attributes: dict[str, str | int | float] = {
+    attributes: dict[str, str | bool | int | float] = {
         "event.id": alert.event_id,
         "netmote.alert_id": alert.alert_id,
         "netmote.seq": committed.seq,
         "netmote.entity": f"{document['entity']['kind']}:{document['entity']['name']}",
         "netmote.rule": document["group"],
     }
+    if document["is_clock_synchronised"] is not None:
+        attributes["netmote.is_clock_synchronised"] = document["is_clock_synchronised"]
     for flow in document["evidence"]["top_flows"][:1]:
         attributes |= {
             "source.address": flow["source_address"],

@@ -1,7 +1,7 @@
 """An alert or a heartbeat as one RFC 5424 message, its fields as structured data. Pure: bytes without framing, which is the transport's.
 
-    <130>1 2026-11-22T10:00:00.000000Z branch-7 netmote - firing [origin software="netmote" swVersion="0.1.0" enterpriseId="32473"]
-    [alert@32473 id="..." entity="host:192.0.2.7" ...] firing: 192.0.2.7 tried 412 ports ... [host:192.0.2.7]
+    <130>1 2026-11-22T10:00:00.000000Z branch-7 netmote - firing [origin software="netmote" ...]
+    [timeQuality tzKnown="1" isSynced="1"][alert@32473 id="..." entity="host:192.0.2.7" ...] firing: 192.0.2.7 tried 412 ports ... [host:192.0.2.7]
 
 HOSTNAME is the sensor, MSGID the state. netmote has no enterprise number of its own: 32473 is the one that IANA keeps for examples
 (RFC 5612), and a user with a number of his own sets it.
@@ -61,7 +61,8 @@ def alert_message(committed: Committed, *, facility: int = LOCAL0, enterprise: i
         sensor=document["sensor"],
         kind=alert.state.value,
         enterprise=enterprise,
-        element=_element("alert", enterprise, parameters),
+        is_clock_synchronised=document["is_clock_synchronised"],
+        element=_element(f"alert@{enterprise}", parameters),
         text=headline(committed),
     )
 
@@ -82,7 +83,6 @@ def heartbeat_message(beat: Heartbeat, *, facility: int = LOCAL0, enterprise: in
         "config": document["config_hash"],
         "rules": document["rules_hash"],
         "clockOffset": document["clock"]["offset_seconds"],
-        "clockSynchronised": document["clock"]["is_synchronised"],
     }
     return _message(
         pri=facility * 8 + int(Severity.DEBUG),
@@ -90,29 +90,44 @@ def heartbeat_message(beat: Heartbeat, *, facility: int = LOCAL0, enterprise: in
         sensor=beat.sensor,
         kind="heartbeat",
         enterprise=enterprise,
-        element=_element("heartbeat", enterprise, parameters),
+        is_clock_synchronised=document["clock"]["is_synchronised"],
+        element=_element(f"heartbeat@{enterprise}", parameters),
         text=f"heartbeat {beat.number}: level {document['level']}, last alert number {beat.last_seq}",
     )
 
 
-def _message(*, pri: int, timestamp: str, sensor: str, kind: str, enterprise: int, element: str, text: str) -> bytes:
+def _message(
+    *,
+    pri: int,
+    timestamp: str,
+    sensor: str,
+    kind: str,
+    enterprise: int,
+    is_clock_synchronised: bool | None,
+    element: str,
+    text: str,
+) -> bytes:
     # Section 6.2.4: HOSTNAME is printable ASCII without blanks; "-" (NILVALUE) when there is none.
     hostname = "".join(c if "!" <= c <= "~" else "-" for c in sensor[:_MAX_HOSTNAME]) or "-"
-    origin = f'[origin software="netmote" swVersion="{__version__}" enterpriseId="{enterprise}"]'
+    # Section 7: who says it, and whether its clock can be believed. Times are UTC, so the zone is known.
+    origin = _element("origin", {"software": "netmote", "swVersion": __version__, "enterpriseId": enterprise})
+    synced = None if is_clock_synchronised is None else int(is_clock_synchronised)
+    quality = _element("timeQuality", {"tzKnown": 1, "isSynced": synced})
     # Section 6.4: text in UTF-8 begins with the mark; ASCII needs none.
     mark = "" if text.isascii() else _BYTE_ORDER_MARK
-    return f"<{pri}>1 {timestamp} {hostname} netmote - {kind} {origin}{element} {mark}{text}".encode("utf-8", "replace")
+    data = f"{origin}{quality}{element}"
+    return f"<{pri}>1 {timestamp} {hostname} netmote - {kind} {data} {mark}{text}".encode("utf-8", "replace")
 
 
-def _element(name: str, enterprise: int, parameters: Mapping[str, object]) -> str:
+def _element(name: str, parameters: Mapping[str, object]) -> str:
     """Section 6.3: an SD-ELEMENT of the parameters that are known."""
     known = (f' {key}="{_value(value)}"' for key, value in parameters.items() if value is not None)
-    return f"[{name}@{enterprise}{''.join(known)}]"
+    return f"[{name}{''.join(known)}]"
 
 
 def _value(value: object) -> str:
     """Section 6.3.3: quotation mark, backslash and closing bracket are escaped. Line breaks would end a line of framing by newline."""
-    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = str(value)
     cut = text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 1] + "…"
     printable = "".join(c if c.isprintable() else " " for c in cut)
     return printable.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
