@@ -38,6 +38,15 @@ chaos: $(VENV)/.dev
 	packaging/install-test-packages.sh
 	$(BIN)/python tests/e2e/chaos.py $(if $(CHAOS_SECONDS),--seconds $(CHAOS_SECONDS))
 
+# SOAK_SECONDS=180 is a short one. Needs root.
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.soak
+
+# NETMOTE_SUITE=bookworm for the other; the interpreter must be the suite's.
+test-packaging: $(VENV)/.dev
+	packaging/install-test-packages.sh
+	NETMOTE_SUITE=$${NETMOTE_SUITE:-trixie} $(BIN)/pytest tests/packaging
+
 lock: $(VENV)/.dev
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--strip-extras --no-header --output-file packaging/requirements.lock pyproject.toml

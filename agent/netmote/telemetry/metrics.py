@@ -134,7 +134,14 @@ class Metrics:
         self.store_write_duration_seconds = self._histogram(
             "store_write_duration_seconds", "Transactions, from hand-over to commit.", "file"
         )
-        self.store_written_bytes_total = self._counter("store_written_bytes_total", "Bytes of payload committed.", "file")
+        self.store_written_bytes_total = self._counter(
+            "store_written_bytes_total", "Bytes written to the disk by transactions, in logs and files.", "file"
+        )
+        self.expired_alerts_total = self._counter(
+            "expired_alerts_total",
+            "Alert revisions that left the ledger (age: every sink was done with them; room) or were given up for a sink (queued_age).",
+            "reason",
+        )
         self.store_size_bytes = self._gauge("store_size_bytes", "Size of the database files.", "file")
         self.store_wal_size_bytes = self._gauge("store_wal_size_bytes", "Size of the write-ahead logs.", "file")
         self.store_free_bytes = self._gauge("store_free_bytes", "Free space on the state directory's filesystem.")
@@ -193,6 +200,7 @@ class Metrics:
     def _running(self) -> None:
         self.event_loop_lag_seconds = self._histogram("event_loop_lag_seconds", "Delay of the event loop, sampled.")
         self.event_loop_lag_max_seconds = self._gauge("event_loop_lag_max_seconds", "The longest of these since the start.")
+        self.event_loop_tasks = self._gauge("event_loop_tasks", "Tasks of the event loop: bounded by what is configured.")
         self.queue_entries = self._gauge("queue_entries", "Batches waiting between legs.", "queue")
         self.component_restarts_total = self._counter("component_restarts_total", "Restarts after a bug.", "component")
         self.log_lines_held_back_total = self._counter("log_lines_held_back_total", "Log lines not written: too many alike.")

@@ -107,6 +107,7 @@ class StatusServer:
 
     async def _metrics_text(self, _request: web.Request) -> web.Response:
         self._metrics.refresh()
+        self._metrics.event_loop_tasks.set(len(asyncio.all_tasks()))
         async with self._turn:
             body = await asyncio.to_thread(self._metrics.exposition)
         return web.Response(body=body, headers={"Content-Type": self._metrics.content_type})
