@@ -4,7 +4,9 @@ import pytest
 from store_samples import SECOND, alert, device_record, flow_batch
 
 from netmote.alerts.alert import AlertState
+from netmote.scoring.finding import Severity
 from netmote.store.store import Checkpoint
+from netmote.telemetry.heartbeat import Withheld
 
 DAY = 86400
 
@@ -150,3 +152,38 @@ async def test_age_counts_time_the_agent_ran(opened, clock):
     assert (await store.maintain()).expired_alerts == 0
     clock.advance(DAY / 2 + 60)
     assert (await store.maintain()).expired_alerts == 1
+
+
+async def test_what_a_sink_did_not_take_in_time_is_given_up_for_it(opened, clock):
+    """By queued_age: counted and announced as expired for the sink that lacked it; the row stays, and can still be sent again."""
+    store = await opened(queued_age=3600.0)
+    await store.register_sink("fast")
+    await store.register_sink("slow")
+    await store.commit([alert(1, severity=Severity.NOTICE), alert(2, severity=Severity.CRITICAL), alert(3)], None)
+    await store.acknowledge("fast", [1, 2, 3])
+    await store.acknowledge("slow", [2])
+    clock.advance(3000)
+    await store.commit([alert(4, severity=Severity.NOTICE)], None)
+    assert (await store.maintain()).expired_queued == 0
+    clock.step(400 * DAY)
+    assert (await store.maintain()).expired_queued == 0, "a step of the clock is no age"
+    clock.advance(601)
+    assert (await store.maintain()).expired_queued == 2
+    assert [row.seq for row in await store.pending("slow", limit=9)] == [4]
+    (fast, slow) = await store.outbox()
+    assert (fast.expired, fast.queued, fast.holds) == (0, 1, True)
+    assert (slow.expired, slow.delivered, slow.queued, slow.holds) == (2, 1, 1, True)
+    assert (await store.books("slow")).withheld == (Withheld(1, 1, "expired"), Withheld(3, 3, "expired"))
+    assert len(await store.recent_alerts(9)) == 4
+    assert await store.resend("slow", first=1, last=3) == 3
+
+
+async def test_without_queued_age_alerts_wait_for_ever(opened, clock):
+    """The default: however long a sink is away, its alerts wait."""
+    store = await opened()
+    await store.register_sink("slow")
+    await store.commit([alert(1, state=AlertState.RESOLVED)], None)
+    clock.advance(400 * DAY)
+    statistics = await store.maintain()
+    assert (statistics.expired_queued, statistics.expired_alerts) == (0, 0)
+    assert len(await store.pending("slow", limit=9)) == 1

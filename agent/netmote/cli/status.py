@@ -100,9 +100,10 @@ def render(snapshot: "Snapshot") -> "list[RenderableType]":
         parts.append(Text(f"export    {export.name} {export.state}, {export.exported_total:,} flows left{waits}{lost}{error}"))
     store = snapshot.store
     left = "no limit in sight" if store.days_left is None else f"{store.days_left:.1f} days left"
+    written = "" if store.written_per_day is None else f", {size(store.written_per_day)} written a day"
     parts.append(
         Text(
-            f"store     telemetry {size(store.telemetry_bytes)}, ledger {size(store.ledger_bytes)}, free {size(store.free_bytes)}, {left}"
+            f"store     telemetry {size(store.telemetry_bytes)}, ledger {size(store.ledger_bytes)}, free {size(store.free_bytes)}, {left}{written}"
         )
     )
     parts.append(Text(f"alerts    {snapshot.alerts_firing} firing"))

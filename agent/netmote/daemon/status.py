@@ -276,6 +276,7 @@ class Survey:
             telemetry_bytes=statistics.telemetry_bytes,
             free_bytes=statistics.free_bytes,
             days_left=statistics.days_left,
+            written_per_day=statistics.written_per_day,
             last_seq=max((row.seq for row in self._recent), default=0),
             ledger_epoch=store.ledger_epoch,
         )
@@ -315,10 +316,22 @@ class Survey:
         for state in ("active", "shadow", "refused"):
             metrics.models.set(sum(bundle.state == state for bundle in daemon.bundles), state=state)
         if self._store is not None:
-            metrics.store_size_bytes.set(self._store.ledger_bytes, file="ledger")
-            metrics.store_size_bytes.set(self._store.telemetry_bytes, file="telemetry")
-            metrics.store_wal_size_bytes.set(self._store.wal_bytes, file="all")
-            metrics.store_free_bytes.set(self._store.free_bytes)
+            self._set_store_gauges(self._store)
+
+    def _set_store_gauges(self, store: StoreStatistics) -> None:
+        metrics = self._daemon.metrics
+        metrics.store_size_bytes.set(store.ledger_bytes, file="ledger")
+        metrics.store_size_bytes.set(store.telemetry_bytes, file="telemetry")
+        metrics.store_wal_size_bytes.set(store.wal_bytes, file="all")
+        metrics.store_free_bytes.set(store.free_bytes)
+        metrics.store_written_bytes_total.rise_to(store.ledger_written_bytes, file="ledger")
+        metrics.store_written_bytes_total.rise_to(store.telemetry_written_bytes, file="telemetry")
+        for reason, count in (
+            ("age", store.expired_alerts),
+            ("room", store.expired_for_room),
+            ("queued_age", store.expired_queued),
+        ):
+            metrics.expired_alerts_total.rise_to(count, reason=reason)
 
 
 def alert_summary(alert: Alert) -> AlertSummary:

@@ -16,8 +16,14 @@ class StoreConfig(Section):
     telemetry_size: ByteSize = Field(default=2 * 10**9, ge=10**7)
     """Telemetry beyond this is unlinked, oldest day first."""
 
+    daily_writes: ByteSize = Field(default=0, ge=0)
+    """No telemetry is stored while this much was written for it within the last day of running: a memory card wears. 0: no limit."""
+
     alert_age: Duration = Field(default=90 * 86400.0, ge=86400.0)
-    """Alerts that every sink is done with leave the ledger after this much running time."""
+    """Alerts that every sink is done with leave the ledger after this much running time; until then they can be sent again."""
+
+    queued_age: Duration = Field(default=0.0, ge=0.0)
+    """What a sink did not take within this much running time is given up for it: counted as expired, and announced. 0: it waits."""
 
     ledger_size: ByteSize = Field(default=256 * 10**6, ge=10**7)
     """Quota of the alert ledger (max_page_count)."""

@@ -24,6 +24,7 @@ from typing import TypeVar
 import aiosqlite
 
 from netmote.store.faults import translated
+from netmote.store.log_meter import LogMeter
 from netmote.store.uninterrupted import finish
 
 T = TypeVar("T")
@@ -49,11 +50,21 @@ class Connection:
         self._thread = thread
         self._lock = asyncio.Lock()
         self._is_open = True
+        self._meter = LogMeter(path.with_name(path.name + "-wal"), PAGE_SIZE)
         self.path = path
+
+    def begin_metering(self) -> None:
+        """What a crash left in the log was not written by this connection."""
+        self._meter.begin()
+
+    @property
+    def written_bytes(self) -> int:
+        """What this connection's transactions cost the disk so far, in log and file."""
+        return self._meter.bytes
 
     async def write(self, job: Job[T]) -> T:
         """Run `job` as one transaction, all or nothing. Raises what `translated` raises, and Cancelled only between jobs."""
-        return await self._run(partial(_transaction, "BEGIN IMMEDIATE", job))
+        return await self._run(partial(_metered, self._meter, job))
 
     async def read(self, job: Job[T]) -> T:
         """Run `job` in one read transaction: everything it sees is of one instant."""
@@ -73,8 +84,15 @@ class Connection:
         async with self._lock:
             if self._is_open:
                 self._is_open = False
+                self._meter.close()
                 with translated(self.path.name):
                     await finish(self._thread.close())
+
+
+def _metered(meter: LogMeter, job: Job[T], connection: sqlite3.Connection) -> T:
+    result = _transaction("BEGIN IMMEDIATE", job, connection)
+    meter.note()
+    return result
 
 
 def _transaction(begin: str, job: Job[T], connection: sqlite3.Connection) -> T:
@@ -142,7 +160,9 @@ async def open_writer(path: Path, *, synchronous: str, autocheckpoint_pages: int
     connector = partial(
         connect_writer, path, synchronous=synchronous, autocheckpoint_pages=autocheckpoint_pages, max_pages=max_pages
     )
-    return await _open(connector, path)
+    connection = await _open(connector, path)
+    connection.begin_metering()
+    return connection
 
 
 async def open_reader(path: Path) -> Connection:

@@ -25,6 +25,7 @@ from netmote.store.batch_rows import Stamp, insert_batch, prepare
 from netmote.store.catalog import TelemetryFile
 from netmote.store.config import StoreConfig
 from netmote.store.connection import Connection, open_writer
+from netmote.store.daily_writes import DailyWrites
 from netmote.store.faults import StoreDamaged, StoreFull, translated
 from netmote.store.interning import Interner
 from netmote.store.migrations import migrate
@@ -58,6 +59,18 @@ class RecordLog:
         self.unlinked_files = 0
         self.refused_batches = 0  # for want of room
         self.appended_batches = 0
+        self._writes = DailyWrites()
+        self._written_before = 0  # by writers closed since
+
+    @property
+    def written_bytes(self) -> int:
+        """What telemetry cost the disk since the store was opened, in logs and files."""
+        return self._written_before + (0 if self._writer is None else self._writer.written_bytes)
+
+    @property
+    def written_per_day(self) -> float | None:
+        """Bytes; None until ten minutes were watched."""
+        return self._writes.rate(self._running.now_ns())
 
     @property
     def files(self) -> tuple[TelemetryFile, ...]:
@@ -79,6 +92,7 @@ class RecordLog:
                 await self._begin_file()
         except StoreFull:
             self._writer = None
+        self._writes.note(self.written_bytes, self._running.now_ns())
 
     def _take_stock(self) -> None:
         self._files.clear()
@@ -171,16 +185,29 @@ class RecordLog:
         free = self.free_bytes()
         if free < self._config.free_space_floor:
             raise StoreFull(f"{free} bytes free, below the floor of {self._config.free_space_floor}: telemetry is not stored")
-        if self._writer is None or not self._is_current(self._files[-1], None):
-            await self._close_writer()
-            await self._begin_file()
+        self._check_daily_writes()
+        written = self.written_bytes
         try:
-            return await self._insert(batches)
-        except StoreDamaged as error:  # the file broke under us: set it aside and go on in a new one
-            await self._close_writer()
-            self._set_aside(self._files.pop().path, str(error))
-            await self._begin_file()
-            return await self._insert(batches)
+            if self._writer is None or not self._is_current(self._files[-1], None):
+                await self._close_writer()
+                await self._begin_file()
+            try:
+                return await self._insert(batches)
+            except StoreDamaged as error:  # the file broke under us: set it aside and go on in a new one
+                await self._close_writer()
+                self._set_aside(self._files.pop().path, str(error))
+                await self._begin_file()
+                return await self._insert(batches)
+        finally:
+            self._writes.note(self.written_bytes - written, self._running.now_ns())
+
+    def _check_daily_writes(self) -> None:
+        limit = self._config.daily_writes
+        if not limit:
+            return
+        written = self._writes.of_last_day(self._running.now_ns())
+        if written >= limit:
+            raise StoreFull(f"{written} bytes were written within a day, daily_writes is {limit}: telemetry is not stored")
 
     def free_bytes(self) -> int:
         """Bytes of the filesystem that the agent may still fill."""
@@ -290,4 +317,5 @@ class RecordLog:
     async def _close_writer(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
+            self._written_before += writer.written_bytes
             await writer.close()

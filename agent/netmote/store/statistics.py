@@ -15,6 +15,9 @@ class StoreStatistics:
     wal_bytes: int  # of that and of the telemetry: logs not yet brought into their files
     free_bytes: int  # of the filesystem
     bytes_per_day: float | None  # of telemetry; None until ten minutes are recorded
+    telemetry_written_bytes: int  # since the store was opened: what it cost the disk, in logs and files
+    ledger_written_bytes: int
+    written_per_day: float | None  # of telemetry; None until ten minutes were watched
     days_left: float | None  # until the floor of free space; None when the quota is reached first, or the rate is unknown
     oldest_ns: int | None  # event time of the oldest batch
     newest_ns: int | None
@@ -27,6 +30,7 @@ class StoreStatistics:
     damaged_alerts: int
     expired_alerts: int  # every sink was done with them, older than alert_age
     expired_for_room: int  # removed to make room under the ledger's quota
+    expired_queued: int  # no longer offered to a sink that did not take them within queued_age
     unlinked_files: int
     recoveries: int
     recovered_from_log: int  # committed revisions behind a damaged frame of the ledger's log, put back at start

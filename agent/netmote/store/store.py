@@ -80,6 +80,7 @@ class Store:
         self._recovered_from_log = 0
         self._expired_alerts = 0
         self._expired_for_room = 0
+        self._expired_queued = 0
 
     async def open(self, *, with_telemetry: bool = True) -> None:
         """Take the lock, recover what a crash or a bad disk left, bring the schemas up.
@@ -356,16 +357,21 @@ class Store:
         self._reserve.ensure(self._records.free_bytes() - self._config.free_space_floor)
         running = self._running.now_ns()
         expired_before = running - round(self._config.alert_age * NANOSECONDS_PER_SECOND)
+        queued_before = running - round(self._config.queued_age * NANOSECONDS_PER_SECOND) if self._config.queued_age else None
 
-        def tidy(connection: sqlite3.Connection) -> tuple[int, int]:
+        def tidy(connection: sqlite3.Connection) -> tuple[int, int, int]:
             alert_ledger.note_running(connection, running)
             silence_rows.forget_ended(connection, self._clock.now_ns(), keep=_ENDED_SILENCES_KEPT)
+            given_up = 0
+            if queued_before is not None:
+                given_up = expiry.expire_queued(connection, running_before=queued_before, limit=_EXPIRY_CHUNK)
             expired = expiry.expire_old(connection, running_before=expired_before, limit=_EXPIRY_CHUNK)
-            return expired, alert_ledger.last_seq(connection)
+            return expired, given_up, alert_ledger.last_seq(connection)
 
         try:
-            expired, last_seq = await self._write(tidy)
+            expired, given_up, last_seq = await self._write(tidy)
             self._expired_alerts += expired
+            self._expired_queued += given_up
             await asyncio.to_thread(self._advance_mark, last_seq)
             await self._required(self._ledger).run(_bring_in_log)
         except StoreFull:
@@ -389,6 +395,9 @@ class Store:
             wal_bytes=sum(log.stat().st_size for log in logs if log.exists()),
             free_bytes=free_bytes,
             bytes_per_day=rate,
+            telemetry_written_bytes=self._records.written_bytes,
+            ledger_written_bytes=self._required(self._ledger).written_bytes,
+            written_per_day=self._records.written_per_day,
             days_left=days_of_disk(
                 free_bytes=free_bytes,
                 floor=self._config.free_space_floor,
@@ -407,6 +416,7 @@ class Store:
             damaged_alerts=len(self._damaged_alerts),
             expired_alerts=self._expired_alerts,
             expired_for_room=self._expired_for_room,
+            expired_queued=self._expired_queued,
             unlinked_files=self._records.unlinked_files,
             recoveries=len(self.recoveries),
             recovered_from_log=self._recovered_from_log,

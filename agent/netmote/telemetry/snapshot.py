@@ -149,6 +149,7 @@ class StoreStatus:
     days_left: float | None = None  # until the free space floor at the present rate; None: not known, or never
     last_seq: int = 0
     ledger_epoch: str = ""
+    written_per_day: float | None = None  # bytes written for telemetry, in logs and files; None: not known yet
 
 
 @dataclass(frozen=True, slots=True)
