@@ -66,7 +66,7 @@ class Receiver(ABC):
         raise NotImplementedError
 
     async def beats(self) -> list[int]:
-        """Numbers of the heartbeats that arrived, in order."""
+        """Numbers of the heartbeats it has, the newest last. Where they are not acknowledged, that may be a moment after `beat`."""
         raise NotImplementedError
 
 
