@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,15 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip("the recordings (../shared/data) are not on this machine")
     return DATA
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """Commands that start something set the umask of their process; run within a test, that would be the umask of all that follow."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -58,6 +58,7 @@ def base(suite: str) -> Path:
         return root
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
+    root.chmod(0o755)
     subprocess.run(
         [
             "mmdebstrap",
@@ -158,8 +159,10 @@ def booted(suite: str) -> Iterator[Box]:
         for path in (space, root, *groups):
             path.mkdir(exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g,mode=755", name, str(space)], check=True)
-        (space / "upper").mkdir()
-        (space / "work").mkdir()
+        for part in ("upper", "work"):
+            (space / part).mkdir()
+            # Whatever the umask: the upper directory is the root of the box, and its users must get through.
+            (space / part).chmod(0o755)
         layers = f"lowerdir={lower},upperdir={space}/upper,workdir={space}/work"
         subprocess.run(["mount", "-t", "overlay", name, "-o", layers, str(root)], check=True)
         join = "; ".join(f"echo $$ >'{group}/cgroup.procs'" for group in groups)
