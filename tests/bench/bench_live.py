@@ -24,7 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import peers
 from generated_capture import write_capture
-from live_readers import Argus, DaemonNetmote, Netmote, Nfpcapd, NFStream, Reader, Scapy, SlowSoftflowd, SmallNetmote, Softflowd
+from live_readers import Argus, Netmote, Nfpcapd, NFStream, Reader, Scapy, SlowSoftflowd, SmallNetmote, Softflowd
 from report import Row, machine, print_table, say
 from wire import Sender, Wire, cpu_ns
 
@@ -69,7 +69,7 @@ def _measure(start: Callable[[], Reader], send: Callable[[], tuple[int, float]])
 
 
 def _readers(directory: str | None) -> list[type[Reader]]:
-    found: list[type[Reader]] = [Netmote, DaemonNetmote, SmallNetmote, Scapy]
+    found: list[type[Reader]] = [Netmote, SmallNetmote, Scapy]
     for tool, readers in (("softflowd", (Softflowd, SlowSoftflowd)), ("nfpcapd", (Nfpcapd,)), ("argus", (Argus,))):
         if shutil.which(tool):
             found += readers
@@ -158,7 +158,6 @@ def _table(runs: dict[type[Reader], list[_Run]]) -> list[Row]:
     rows = [
         Row("netmote captures, packets a second with none lost", whole, at_least=_GOAL, beside=_loss(full)),
         Row("netmote, CPU a packet at that rate", ours, "ns"),
-        Row("the same with the daemon's bounds on the heap", least[DaemonNetmote], "ns", beside=_loss(runs[DaemonNetmote])),
         Row(
             f"netmote, share of a core at {_GOAL / 1e6:g} million packets a second",
             100 * ours * _GOAL / 1e9,

@@ -17,9 +17,8 @@ _NETMOTE = """
 import json, os, signal, sys
 from netmote.capture.ring import Ring
 from netmote.metering.flow_meter import FlowMeter
-if sys.argv[3] == "daemon":
-    from netmote.daemon.memory import bound_heaps
-    bound_heaps()
+from netmote.daemon.memory import bound_heaps
+bound_heaps(int(sys.argv[2]))
 meter = FlowMeter(source="capture:x", interface="x", max_flows=262_144, active_timeout_ns=300 * 10**9, idle_timeout_ns=30 * 10**9,
                   when_full="evict")
 ring = Ring(sys.argv[1], ring_size=int(sys.argv[2]), promiscuous=True)
@@ -115,23 +114,16 @@ class Reader:
 
 
 class Netmote(Reader):
-    """Ring and meter as the capture thread runs them."""
+    """Ring and meter as the capture thread runs them, with the heap as the daemon bounds it."""
 
     name = "netmote"
     ring_size: ClassVar[int] = _BUFFER_MB << 20
-    heaps: ClassVar[str] = "as they are"
 
     def command(self, interface: str) -> list[str]:
-        return [sys.executable, "-c", _NETMOTE, interface, str(self.ring_size), self.heaps]
+        return [sys.executable, "-c", _NETMOTE, interface, str(self.ring_size)]
 
 
-class DaemonNetmote(Netmote):
-    """The same with the heap as the daemon bounds it, which has its price."""
-
-    heaps = "daemon"
-
-
-class SmallNetmote(DaemonNetmote):
+class SmallNetmote(Netmote):
     """And with the ring that the configuration gives it."""
 
     rate = 100_000

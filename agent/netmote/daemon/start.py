@@ -40,6 +40,7 @@ def run_daemon(config_path: Path | None, state_dir: Path | None, log_level: str 
         return config if log_level is None else _with_log_level(config, log_level)
 
     config = load()
+    bound_heaps(config.capture.ring_size)
     set_up_logging(config.log)
     daemon = Daemon(
         config,
