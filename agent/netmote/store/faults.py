@@ -1,5 +1,6 @@
-"""SQLite's errors, translated at the border of the room into what the caller must do."""
+"""Errors of SQLite and of the filesystem, translated at the border of the room into what the caller must do."""
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,9 +47,14 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Raise our errors for SQLite's. A programming error (a constraint, a wrong statement) stays what it is: a bug."""
+    """Raise our errors for SQLite's and the filesystem's. A programming error (a constraint, a wrong statement) stays a bug."""
     try:
         yield
+    except OSError as error:
+        message = f"{what}: {error}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFull(message) from error
+        raise Retryable(message) from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", None)
         primary = None if code is None else code & 0xFF

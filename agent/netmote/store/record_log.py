@@ -176,7 +176,8 @@ class RecordLog:
         """Store batches in one transaction. Raises StoreFull when there is no room; then nothing of them was stored."""
         async with self._lock:
             try:
-                return await finish(self._append(batches))
+                with translated("telemetry"):
+                    return await finish(self._append(batches))
             except StoreFull:
                 self.refused_batches += len(batches)
                 raise
@@ -195,7 +196,8 @@ class RecordLog:
                 return await self._insert(batches)
             except StoreDamaged as error:  # the file broke under us: set it aside and go on in a new one
                 await self._close_writer()
-                self._set_aside(self._files.pop().path, str(error))
+                self._set_aside(self._files[-1].path, str(error))
+                self._files.pop()
                 await self._begin_file()
                 return await self._insert(batches)
         finally:

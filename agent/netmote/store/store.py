@@ -89,14 +89,15 @@ class Store:
         Permanent when a newer netmote wrote the ledger, Retryable when the disk does not let us.
         """
         try:
-            self._state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
-            self._lock.acquire()
-            try:
-                await finish(self._open(with_telemetry))
-            except StoreFull:
-                if not self._reserve.release():
-                    raise
-                await finish(self._open(with_telemetry))
+            with translated(str(self._state_dir)):
+                self._state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+                self._lock.acquire()
+                try:
+                    await finish(self._open(with_telemetry))
+                except StoreFull:
+                    if not self._reserve.release():
+                        raise
+                    await finish(self._open(with_telemetry))
         except BaseException:
             await self.close()
             raise
@@ -237,7 +238,8 @@ class Store:
             running=self._running.now_ns(),
             is_clock_synchronised=self._is_clock_synchronised(),
         )
-        return await finish(self._write_with_room(job))
+        with translated(LEDGER_NAME):
+            return await finish(self._write_with_room(job))
 
     async def _write_with_room(self, job: Job[T]) -> T:
         for _ in range(_MOST_ROOM_ATTEMPTS):
@@ -353,6 +355,10 @@ class Store:
 
     async def maintain(self) -> StoreStatistics:
         """Retention, expiry, checkpoints of the logs and the reserve; call it about once a minute."""
+        with translated(str(self._state_dir)):
+            return await self._maintain()
+
+    async def _maintain(self) -> StoreStatistics:
         await self._records.retain()
         self._reserve.ensure(self._records.free_bytes() - self._config.free_space_floor)
         running = self._running.now_ns()
