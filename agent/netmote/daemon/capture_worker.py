@@ -24,6 +24,7 @@ from netmote.capture.recent_headers import HeaderFollowers, RecentHeaders
 from netmote.capture.ring import InterfaceGone, Ring
 from netmote.capture.tunnels import Tunnel
 from netmote.clock import Clock, SystemClock
+from netmote.daemon.memory import bound_heaps
 from netmote.daemon.ring_metering import IDLE_MARGIN_NS, RingMetering
 from netmote.daemon.worker_channel import (
     QUESTION,
@@ -199,9 +200,11 @@ def main() -> None:
     # Who ends the service (systemd tells every process of it) or presses a key means the daemon, which ends its workers in order.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    settings = WorkerSettings(**json.loads(sys.argv[1]))
+    bound_heaps(settings.ring_size)  # left alone, it depends on luck whether every block's memory is mapped anew
     # The daemon is gone: nobody is left to tell.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        CaptureWorker(WorkerSettings(**json.loads(sys.argv[1])), clock=SystemClock()).run()
+        CaptureWorker(settings, clock=SystemClock()).run()
 
 
 if __name__ == "__main__":
