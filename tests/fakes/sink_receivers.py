@@ -3,6 +3,7 @@
 from alertmanager_receiver import AlertmanagerReceiver, TlsAlertmanagerReceiver
 from file_receiver import FileReceiver
 from local_receivers import Journal, StandardOutput
+from mqtt_receiver import MqttReceiver, TlsMqttReceiver
 from nats_receiver import NatsReceiver, TlsNatsReceiver
 from rsyslog_receivers import RelpReceiver, SyslogReceiver, TlsRelpReceiver, TlsSyslogReceiver
 from sink_receiver import Receiver, TlsReceiver
@@ -14,6 +15,7 @@ RECEIVERS: dict[str, type[Receiver]] = {
     "alertmanager": AlertmanagerReceiver,
     "relp": RelpReceiver,
     "syslog": SyslogReceiver,
+    "mqtt": MqttReceiver,
     "file": FileReceiver,
     "stdout": StandardOutput,
     "journal": Journal,
@@ -25,4 +27,5 @@ TLS_RECEIVERS: dict[str, type[TlsReceiver]] = {
     "alertmanager": TlsAlertmanagerReceiver,
     "relp": TlsRelpReceiver,
     "syslog": TlsSyslogReceiver,
+    "mqtt": TlsMqttReceiver,
 }

@@ -16,6 +16,7 @@ from netmote.sinks.alertmanager.config import AlertmanagerConfig
 from netmote.sinks.file.config import FileConfig
 from netmote.sinks.journal.config import JournalConfig
 from netmote.sinks.journal.sink import JournalSink
+from netmote.sinks.mqtt.config import MqttConfig
 from netmote.sinks.nats.config import NatsConfig
 from netmote.sinks.relp.config import RelpConfig
 from netmote.sinks.sink import Sink
@@ -54,6 +55,12 @@ def _file(config: FileConfig) -> Sink:
     return FileSink(config)
 
 
+def _mqtt(config: MqttConfig) -> Sink:
+    from netmote.sinks.mqtt.sink import MqttSink  # noqa: PLC0415 - its library is an extra
+
+    return MqttSink(config)
+
+
 _SINKS: Mapping[type, Callable[[Any], Sink]] = {
     JournalConfig: JournalSink,
     WebhookConfig: WebhookSink,
@@ -62,6 +69,7 @@ _SINKS: Mapping[type, Callable[[Any], Sink]] = {
     RelpConfig: _relp,
     SyslogConfig: _syslog,
     FileConfig: _file,
+    MqttConfig: _mqtt,
 }
 
 

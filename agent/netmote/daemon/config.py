@@ -17,6 +17,7 @@ from netmote.metering.config import MeteringConfig
 from netmote.sinks.alertmanager.config import AlertmanagerConfig
 from netmote.sinks.file.config import FileConfig
 from netmote.sinks.journal.config import JournalConfig
+from netmote.sinks.mqtt.config import MqttConfig
 from netmote.sinks.nats.config import NatsConfig
 from netmote.sinks.relp.config import RelpConfig
 from netmote.sinks.syslog.config import SyslogConfig
@@ -27,7 +28,7 @@ from netmote.telemetry.config import HeartbeatConfig, LogConfig
 from netmote.web.config import WebConfig
 
 SinkConfig = Annotated[
-    JournalConfig | WebhookConfig | NatsConfig | RelpConfig | SyslogConfig | FileConfig | AlertmanagerConfig,
+    JournalConfig | WebhookConfig | NatsConfig | RelpConfig | SyslogConfig | FileConfig | MqttConfig | AlertmanagerConfig,
     Field(discriminator="type"),
 ]
 FlowExportConfig = Annotated[IpfixConfig | EveConfig, Field(discriminator="type")]
