@@ -14,6 +14,8 @@ from netmote.flow_export.eve.config import EveConfig
 from netmote.flow_export.ipfix.config import IpfixConfig
 from netmote.host.config import HostConfig
 from netmote.metering.config import MeteringConfig
+from netmote.privacy.config import PrivacyConfig
+from netmote.privacy.treatment import LOCAL_PREFIX
 from netmote.sinks.alertmanager.config import AlertmanagerConfig
 from netmote.sinks.file.config import FileConfig
 from netmote.sinks.journal.config import JournalConfig
@@ -64,6 +66,9 @@ class Config(AnalysisConfig):
     flow_export: tuple[FlowExportConfig, ...] = ()
     """Where flow records go, beside the store. Each has a name of its own. None: no flow leaves this machine."""
 
+    privacy: PrivacyConfig = PrivacyConfig()
+    """What becomes of addresses at rest and upstream."""
+
     heartbeat: HeartbeatConfig = HeartbeatConfig()
     """Signs of life to the sinks."""
 
@@ -90,6 +95,26 @@ class Config(AnalysisConfig):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"names of flow exporters are unique; given twice: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _privacy(self) -> Self:
+        privacy = self.privacy
+        names = {sink.name for sink in self.sinks} | {export.name for export in self.flow_export}
+        if unknown := sorted(set(privacy.sinks) - names):
+            raise ValueError(f"privacy.sinks names sinks there are not: {', '.join(unknown)}")
+        if privacy.at_rest == "keep":
+            bare = sorted(export.name for export in self.flow_export if privacy.treatment_of(export.name) != "keep")
+            if bare:
+                raise ValueError(
+                    f"flow_export sends addresses as they are at rest: set privacy.at_rest, or privacy.sinks: {{{bare[0]}: keep}}"
+                )
+            return self
+        if self.capture.evidence_size or self.capture.tee_dir is not None:
+            raise ValueError("privacy.at_rest hides addresses, packets on disk would show them: capture.evidence_size: 0B, no tee_dir")
+        is_local = any(network.version == 6 and LOCAL_PREFIX.subnet_of(network) for network in self.windows.local_networks)
+        if privacy.at_rest == "hash" and not is_local:
+            raise ValueError(f"pseudonyms of your hosts lie in {LOCAL_PREFIX}: add it to windows.local_networks")
         return self
 
     @property
