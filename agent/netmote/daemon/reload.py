@@ -15,8 +15,8 @@ PARTS: dict[str, tuple[str, ...]] = {
     "web": ("web",),
     "log": ("log",),
 }
-# Taken up only at the next start: the ledger's identity and place hang on them.
-AT_START_ONLY = ("sensor", "state_dir", "store")
+# Taken up only at the next start: the ledger's identity and place hang on them, or what is stored must be of one kind.
+AT_START_ONLY = ("sensor", "state_dir", "store", "privacy")
 
 
 class ReloadRefused(NetmoteError):
