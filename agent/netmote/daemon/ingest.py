@@ -50,8 +50,10 @@ class Ingest:
         health: Health,
         metrics: Metrics,
         discards: Discards,
+        conceal: Callable[[tuple[Batch, ...]], tuple[Batch, ...]] | None = None,
     ) -> None:
-        self._store, self._hand_on = store, hand_on
+        """`conceal` makes of batches what may be kept of them; it runs in a worker thread, before anything else."""
+        self._store, self._hand_on, self._conceal = store, hand_on, conceal
         self._limit, self._clock = limit, clock
         self._health, self._metrics, self._discards = health, metrics, discards
         self._queue: deque[Batch] = deque()
@@ -95,6 +97,9 @@ class Ingest:
 
     async def _store_some(self) -> None:
         batches = tuple(self._queue[place] for place in range(min(len(self._queue), self._transaction_limit)))
+        taken = len(batches)
+        if self._conceal is not None:
+            batches = await self._concealed(batches)
         began = self._clock.monotonic()
         position: Position | None = None
         try:
@@ -112,12 +117,24 @@ class Ingest:
             if self._health.recover(COMPONENT):
                 log.info("telemetry is stored again", extra={"component": COMPONENT})
             self._metrics.store_write_duration_seconds.observe(self._clock.monotonic() - began, file="telemetry")
-        for _ in batches:
+        for _ in range(taken):
             self._queue.popleft()
         if not self._queue:
             self._transaction_limit = _BATCHES_PER_TRANSACTION
-        self.batches += len(batches)
+        self.batches += taken
         self._hand_on(Observed(position, batches))
+
+    async def _concealed(self, batches: tuple[Batch, ...]) -> tuple[Batch, ...]:
+        """What may be kept of them. A batch in which nothing can be hidden goes no further."""
+        assert self._conceal is not None
+        sound: list[Batch] = []
+        for batch in batches:
+            try:
+                sound.extend(await asyncio.to_thread(self._conceal, (batch,)))
+            except Exception:
+                log.exception("addresses of a batch cannot be hidden", extra={"component": COMPONENT, "source": batch.source})
+                self._discards.count((batch,), stage="ingest", reason="not_concealed")
+        return tuple(sound)
 
     def _refused(self, batches: tuple[Batch, ...], error: Exception) -> None:
         if self._health.degrade(COMPONENT, Level.LEDGER, f"telemetry is not stored: {error}"):
