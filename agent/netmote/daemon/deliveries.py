@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 from netmote.clock import Clock
@@ -10,6 +10,7 @@ from netmote.daemon.components import build_sink
 from netmote.daemon.config import SinkConfig
 from netmote.daemon.deliver import Deliver
 from netmote.daemon.supervisor import Supervise, Supervised
+from netmote.sinks.sink import Sink
 from netmote.store.store import Store
 from netmote.telemetry.health import Health
 from netmote.telemetry.metrics import Metrics
@@ -21,9 +22,18 @@ class Deliveries:
     """The third leg as a whole."""
 
     def __init__(
-        self, store: Store, *, supervise: Supervise, clock: Clock, random: Random, health: Health, metrics: Metrics
+        self,
+        store: Store,
+        *,
+        supervise: Supervise,
+        clock: Clock,
+        random: Random,
+        health: Health,
+        metrics: Metrics,
+        conceal: Callable[[Sink], Sink] = lambda sink: sink,
     ) -> None:
-        self._store, self._supervise = store, supervise
+        """`conceal` puts before a sink what hides addresses from its receiver."""
+        self._store, self._supervise, self._conceal = store, supervise, conceal
         self._clock, self._random, self._health, self._metrics = clock, random, health, metrics
         self._running: dict[str, tuple[SinkConfig, Deliver, Supervised]] = {}
 
@@ -64,7 +74,7 @@ class Deliveries:
 
     def _begin(self, group: asyncio.TaskGroup, config: SinkConfig) -> None:
         deliver = Deliver(
-            build_sink(config),
+            self._conceal(build_sink(config)),
             self._store,
             batch_limit=config.batch_size,
             clock=self._clock,
