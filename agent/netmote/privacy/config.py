@@ -20,7 +20,8 @@ class PrivacyConfig(Section):
     """In what goes to sinks that are not named in `sinks`."""
 
     sinks: dict[str, Treatment] = Field(default={})
-    """In what goes to single sinks, by name."""
+    """In what goes to single sinks, by name. Exporters of flows send what is at rest: beside an `upstream` other than `keep`, one is
+    named here as `keep` where that is meant."""
 
     ipv4_prefix: int = Field(default=24, ge=8, le=31)
     """Bits that `truncate` leaves of an IPv4 address."""
@@ -31,3 +32,7 @@ class PrivacyConfig(Section):
     key: Secret | None = None
     """The key of pseudonyms, by reference: the same one gives several sensors the same pseudonyms. Unset: one of this sensor's own,
     drawn at the first start and kept in the state directory (mode 0600)."""
+
+    def treatment_of(self, sink: str) -> Treatment:
+        """What stands before that sink, or exporter of flows."""
+        return self.sinks.get(sink, self.upstream)
