@@ -20,6 +20,7 @@ from netmote.daemon.analyse import Analyse
 from netmote.daemon.analysis_view import AnalysisView
 from netmote.daemon.collectors import Collectors
 from netmote.daemon.commands import commands
+from netmote.daemon.concealing_sink import concealing
 from netmote.daemon.config import Config
 from netmote.daemon.degradation import LevelWatch
 from netmote.daemon.deliver import Deliver
@@ -36,6 +37,7 @@ from netmote.daemon.model_choice import ChangeRefused, ModelChoice
 from netmote.daemon.model_health import are_same_bundles, judge_models
 from netmote.daemon.model_policy import Decision
 from netmote.daemon.orphans import orphan_facts
+from netmote.daemon.privacy import Privacy
 from netmote.daemon.reload import ReloadRefused, changed_parts, needs_start, without_start_only
 from netmote.daemon.service_notify import ServiceNotify
 from netmote.daemon.status import Survey
@@ -89,9 +91,11 @@ class Daemon:
             clock=clock,
             is_clock_synchronised=lambda: read_kernel_clock().is_synchronised,
         )
+        self.privacy = Privacy(config, state_dir)
         self.ingest = Ingest(
             self.store,
             self._hand_on,
+            conceal=self.privacy.conceal if self.privacy.is_hiding_at_rest else None,
             limit=_INGEST_LIMIT,
             clock=clock,
             health=self.health,
@@ -102,7 +106,13 @@ class Daemon:
         self.models = ModelChoice(state_dir, health=self.health)
         self._deciding: asyncio.Task[None] | None = None
         self.deliveries = Deliveries(
-            self.store, supervise=self._supervised, clock=clock, random=random, health=self.health, metrics=self.metrics
+            self.store,
+            supervise=self._supervised,
+            clock=clock,
+            random=random,
+            health=self.health,
+            metrics=self.metrics,
+            conceal=lambda sink: concealing(sink, self.privacy.of_sink(sink.name)),
         )
         self.flow_exports = FlowExports(
             state_dir=state_dir,
@@ -166,6 +176,7 @@ class Daemon:
         await self.store.open()
         try:
             self._note_recoveries()
+            await asyncio.to_thread(self.privacy.open)
             self.models.load()
             assembled = await self._assemble(self.config, self.models.selection)
             self.models.note_loaded(assembled.bundles)
