@@ -26,6 +26,7 @@ def test_devices_and_their_ports() -> None:
         ("device_unreachable", "device:sw1"),
         ("snmp_broken", "device:sw1"),
         ("counters_stuck", "device:sw1"),
+        ("bgp_peer_down", "device:sw1"),
         ("interface_down", "interface:sw1/ge0"),
     }
 
@@ -51,4 +52,4 @@ def test_one_fact_for_many_alerts() -> None:
     """Two alerts of one device need one end."""
     active = [replace(sample_alert(n), entity=Entity(EntityKind.DEVICE, "sw1")) for n in range(3)]
     batch = orphan_facts(active, sensor="s1", devices=(), captured=(), now_ns=NOW)
-    assert [fact.name for fact in batch.facts] == ["device_unreachable", "snmp_broken", "counters_stuck"]
+    assert [fact.name for fact in batch.facts] == ["device_unreachable", "snmp_broken", "counters_stuck", "bgp_peer_down"]

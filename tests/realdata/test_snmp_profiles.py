@@ -26,7 +26,7 @@ from netmote.snmp.profiles.loader import load_profiles
 from netmote.snmp.reading import DeviceReader
 from netmote.snmp.session import Varbind
 
-pytestmark = [pytest.mark.realdata, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.realdata, pytest.mark.timeout(500 if os.environ.get("NETMOTE_ALL_RECORDINGS") == "1" else 180)]
 
 INDEX = Path(__file__).resolve().parents[3] / "shared" / "data" / "snmp" / "INDEX.csv"
 

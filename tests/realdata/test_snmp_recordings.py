@@ -33,9 +33,7 @@ def recordings_of(index: Path) -> list[str]:
         return [row["file"].removesuffix(".bz2").removesuffix(".snmprec") for row in csv.DictReader(lines)]
 
 
-pytestmark = [pytest.mark.realdata, pytest.mark.timeout(180)]
-
-# One of each kind of trouble, since snmpsim takes a second or two for each. NETMOTE_ALL_RECORDINGS=1 runs all 83 (2 min).
+# One of each kind of trouble, since snmpsim takes a second or two for each. NETMOTE_ALL_RECORDINGS=1 runs all 83 (10 min).
 SAMPLE = {
     "UPS/apc-7902b": "no 64-bit counters, values computed by a variation module",
     "UPS/phoenixtec-power": "counters of another type",
@@ -56,6 +54,7 @@ SAMPLE = {
     "network/switch/hpe-procurve-516733-b21": "two ports called lo0, told apart by ifDescr",
 }
 ALL = os.environ.get("NETMOTE_ALL_RECORDINGS") == "1"
+pytestmark = [pytest.mark.realdata, pytest.mark.timeout(500 if ALL else 180)]
 RECORDINGS = sorted(recordings_of(INDEX)) if ALL and INDEX.is_file() else list(SAMPLE)
 
 

@@ -237,6 +237,8 @@ FACTS: Mapping[str, tuple[Entity, float, float | None]] = {
     "counter_discontinuity": (ENTITIES["interface"], 1.0, None),
     "device_unreachable": (ENTITIES["device"], 1.0, None),
     "snmp_broken": (ENTITIES["device"], 1.0, None),
+    "bgp_peer_down": (ENTITIES["device"], 1.0, None),
+    "bgp_session_reset": (ENTITIES["device"], 2.0, None),
     "device_replaced": (ENTITIES["device"], 1.0, None),
     "interface_ambiguous": (ENTITIES["interface"], 1.0, None),
     "counters_stuck": (ENTITIES["device"], 1.0, None),

@@ -40,6 +40,7 @@ class BackendName(StrEnum):
 
 
 _MOST_GAUGES = 10_000
+_FORWARDING_REQUESTS = 500  # of about 28 stations
 _DETAILS_REQUESTS = 1000  # somebody looks, and waits
 
 
@@ -184,7 +185,14 @@ class _Beyond:
         from netmote.snmp.details.details_reader import DetailsReader
 
         self._device, self._json_lines = device, json_lines
-        self._reader = DetailsReader(device, interval=0.0, profiles=profiles, max_gauges=_MOST_GAUGES, clock=SystemClock())
+        self._reader = DetailsReader(
+            device,
+            interval=0.0,
+            profiles=profiles,
+            max_gauges=_MOST_GAUGES,
+            clock=SystemClock(),
+            forwarding_requests=_FORWARDING_REQUESTS,
+        )
 
     async def show(self, session: "SnmpSession", reading: "DeviceReading", quirks: "Quirks") -> None:
         from netmote.cli.poll_details import print_details

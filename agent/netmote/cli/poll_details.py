@@ -12,8 +12,9 @@ from rich.table import Table
 from netmote.cli.poll_output import fact_object
 from netmote.records.fact import Fact
 from netmote.snmp.details.details_reader import Details
-from netmote.snmp.details.found import Gauge
+from netmote.snmp.details.found import BgpPeer, Gauge, Neighbour, Station
 
+_STATIONS_SHOWN = 4  # of a port; --json has all
 _PREFIXES = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
@@ -30,15 +31,9 @@ def print_details(device: str, details: Details, facts: Sequence[Fact], *, json_
             _print_gauges(console, group, gauges)
     if details.profile:
         _print_profile(console, details)
-    if details.neighbours:
-        console.print("[bold]lldp[/]")
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for column in ("  port", "neighbour", "its port", "chassis"):
-            table.add_column(column)
-        for each in details.neighbours:
-            its = each.port_descr or each.port_id
-            table.add_row(f"  {escape(each.local_port)}", escape(each.sys_name), escape(its), escape(each.chassis_id))
-        console.print(table)
+    _print_neighbours(console, details.neighbours)
+    _print_stations(console, details.stations)
+    _print_peers(console, details.peers)
     for note in _notes(details):
         console.print(f"[yellow]{escape(note)}[/]", highlight=False)
     for fact in facts:
@@ -47,7 +42,7 @@ def print_details(device: str, details: Details, facts: Sequence[Fact], *, json_
 
 
 def details_objects(device: str, details: Details) -> Iterator[dict[str, Any]]:
-    """JSON objects: one a gauge, one a neighbour, one an object of the profile, and one of what was not read or not believed."""
+    """JSON objects: one a gauge, one a neighbour, a station, a BGP peer, one an object of the profile, and one of what was not read or not believed."""
     for group, gauges in details.gauges.items():
         for gauge in gauges:
             yield {
@@ -61,6 +56,10 @@ def details_objects(device: str, details: Details) -> Iterator[dict[str, Any]]:
             }
     for neighbour in details.neighbours:
         yield {"type": "neighbour", "device": device, **neighbour._asdict()}
+    for station in details.stations:
+        yield {"type": "station", "device": device, **station._asdict()}
+    for peer in details.peers:
+        yield {"type": "bgp_peer", "device": device, **peer._asdict()}
     for outcome in details.outcomes:
         yield {
             "type": "profile_object",
@@ -86,6 +85,41 @@ def _print_gauges(console: Console, group: str, gauges: Sequence[Gauge]) -> None
     console.print(f"[bold]{escape(group)}[/]", highlight=False)
     for gauge in gauges:
         console.print(f"  {escape(gauge.name):<44} {escape(amount(gauge))}", highlight=False, soft_wrap=True)
+
+
+def _print_neighbours(console: Console, neighbours: Sequence[Neighbour]) -> None:
+    if not neighbours:
+        return
+    console.print("[bold]lldp[/]")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("  port", "neighbour", "its port", "chassis"):
+        table.add_column(column)
+    for each in neighbours:
+        its = each.port_descr or each.port_id
+        table.add_row(f"  {escape(each.local_port)}", escape(each.sys_name), escape(its), escape(each.chassis_id))
+    console.print(table)
+
+
+def _print_peers(console: Console, peers: Sequence[BgpPeer]) -> None:
+    if peers:
+        console.print("[bold]bgp peers[/]")
+    for peer in peers:
+        since = "" if peer.seconds is None else f"for {peer.seconds} s"
+        words = f"  {peer.address:<18} AS {peer.remote_as:<11} {peer.state:<12} {since:<16} {peer.last_error}"
+        console.print(escape(words.rstrip()), highlight=False, soft_wrap=True)
+
+
+def _print_stations(console: Console, stations: Sequence[Station]) -> None:
+    """A line a port: a port with many leads to another switch."""
+    if stations:
+        console.print("[bold]stations[/]")
+    of_ports: dict[str, dict[str, None]] = {}
+    for station in stations:
+        of_ports.setdefault(station.port, {})[station.address] = None
+    for port, addresses in of_ports.items():
+        shown = list(addresses)[:_STATIONS_SHOWN]
+        more = f" and {len(addresses) - len(shown)} more" if len(addresses) > len(shown) else ""
+        console.print(f"  {escape(port):<24} {', '.join(shown)}{more}", highlight=False, soft_wrap=True)
 
 
 def _print_profile(console: Console, details: Details) -> None:

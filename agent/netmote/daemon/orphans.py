@@ -10,7 +10,7 @@ from netmote.records.entity import Entity, EntityKind
 from netmote.records.fact import Fact, FactBatch
 
 SOURCE = "daemon"
-_OF_DEVICE = ("device_unreachable", "snmp_broken", "counters_stuck")
+_OF_DEVICE = ("device_unreachable", "snmp_broken", "counters_stuck", "bgp_peer_down")
 _OF_PORT = ("interface_down",)
 _OF_CAPTURE = ("capture_interface_gone", "capture_unavailable", "capture_link_down")
 

@@ -11,6 +11,7 @@ CONDITIONS = (
     "interface_down",  # ifOperStatus left up while ifAdminStatus is up
     "device_unreachable",  # neither its SNMP agent nor its host answers
     "snmp_broken",  # the host is there, and nothing of use can be read from its agent
+    "bgp_peer_down",  # a BGP peer of a router that is wanted and was established is not; annotations name all of them
     "counters_stuck",  # nothing in a device's table of counters moves, though its agent runs on
     "capture_interface_gone",
     "capture_unavailable",
@@ -38,6 +39,7 @@ OCCURRENCES = (
     "address_conflict",  # two hardware addresses claim one IP address
     "neighbour_changed",  # an IP address is claimed by another hardware address than just before
     "lldp_neighbour_changed",  # another device, or another of its ports, is at the other end of a port
+    "bgp_session_reset",  # BGP sessions were lost and came back between two readings; value: how many
     "duplex_mismatch_suspected",  # the errors of a port are those of one end of a duplex mismatch
     "dhcp_server",  # one more DHCP server answers on a segment; value: how many that makes
 )

@@ -7,7 +7,7 @@ does not make the ports be asked with more care.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,9 +16,11 @@ from netmote.errors import NetmoteError
 from netmote.records.entity import Entity, EntityKind
 from netmote.records.fact import Fact
 from netmote.snmp.careful_session import CarefulSession
+from netmote.snmp.details.bgp import Bgp
 from netmote.snmp.details.budget import BudgetedSession, RequestsSpent
 from netmote.snmp.details.ethernet import Ethernet
-from netmote.snmp.details.found import Found, Gauge, Group, Neighbour, ObjectOutcome
+from netmote.snmp.details.forwarding import REQUESTS_A_READING, Forwarding
+from netmote.snmp.details.found import BgpPeer, Found, Gauge, Group, Neighbour, ObjectOutcome, Station
 from netmote.snmp.details.host_resources import LoadAverages, Processors, Storage
 from netmote.snmp.details.lldp import Lldp
 from netmote.snmp.details.profile_group import ProfileGroup
@@ -53,6 +55,8 @@ class Details:
     profile: str  # its name; "" where none fits
     gauges: Mapping[str, tuple[Gauge, ...]]  # by group
     neighbours: tuple[Neighbour, ...]
+    stations: tuple[Station, ...]
+    peers: tuple[BgpPeer, ...]
     port_hints: Mapping[str, str]
     outcomes: tuple[ObjectOutcome, ...]  # of the profile
     doubts: Mapping[str, tuple[str, ...]]  # by group: what is not believed, and why
@@ -64,7 +68,17 @@ class Details:
 class DetailsReader:
     """Reads one device's details. Not safe for two readings at once; safe to cancel."""
 
-    def __init__(self, device: str, *, interval: float, profiles: ProfileSet, max_gauges: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        device: str,
+        *,
+        interval: float,
+        profiles: ProfileSet,
+        max_gauges: int,
+        clock: Clock,
+        forwarding_requests: int = REQUESTS_A_READING,
+    ) -> None:
+        """`forwarding_requests` is how much of a forwarding table is read at a time."""
         self._device, self._interval, self._profiles, self._max_gauges, self._clock = (
             device,
             interval,
@@ -74,13 +88,16 @@ class DetailsReader:
         )
         now = clock.monotonic
         groups: list[Group] = [ScalarGroup(name, monotonic=now) for name in SCALARS]
-        groups += [each(monotonic=now) for each in (Processors, LoadAverages, Storage, Sensors, Ethernet, Lldp)]
+        groups += [each(monotonic=now) for each in (Processors, LoadAverages, Storage, Sensors, Ethernet, Lldp, Bgp)]
+        groups.append(Forwarding(monotonic=now, requests=forwarding_requests))
         self._slots = [_Slot(group) for group in groups]
         self._learner = QuirkLearner()
         self._profile: _Slot | None = None
         self._sys_object_id: bytes | None = None
         self._neighbours: dict[str, frozenset[tuple[str, str]]] | None = None
         self._hinted: frozenset[str] = frozenset()
+        self._peers: dict[str, BgpPeer] = {}
+        self._lost_peers: frozenset[str] | None = None  # as told; None before anything was
 
     async def advance(
         self,
@@ -131,6 +148,8 @@ class DetailsReader:
             profile="" if self._profile is None else self._profile.group.name.removeprefix("profile "),
             gauges={slot.group.name: slot.admitted for slot in slots if slot.admitted},
             neighbours=next((each.neighbours for each in found if each.neighbours is not None), ()),
+            stations=next((each.stations for each in found if each.stations), ()),
+            peers=next((each.peers for each in found if each.peers), ()),
             port_hints={port: hint for each in found for port, hint in each.port_hints.items()},
             outcomes=tuple(outcome for each in found for outcome in each.outcomes),
             doubts={slot.group.name: tuple(slot.found.doubts) for slot in slots if slot.found and slot.found.doubts},
@@ -161,10 +180,14 @@ class DetailsReader:
         slot.admitted, slot.excess = tuple(found.gauges[:room]), tuple(gauge.name for gauge in found.gauges[room:])
         slot.found, slot.failures, slot.error, slot.is_fresh = found, 0, "", True
         wait = max(_LONGEST_SECONDS, self._interval) if found.is_empty else self._interval
+        if found.next_after is not None:
+            wait = max(found.next_after, self._interval) if found.next_after else 0.0
         slot.due_at = self._clock.monotonic() + wait
         facts = []
         if found.neighbours is not None:
             facts += self._neighbour_facts(found.neighbours)
+        if found.peers is not None:
+            facts += self._peer_facts(found.peers)
         if slot.group.name == Ethernet.name:
             new = [port for port in found.port_hints if port not in self._hinted]
             self._hinted = frozenset(found.port_hints)
@@ -191,9 +214,48 @@ class DetailsReader:
                 )
         return facts
 
+    def _peer_facts(self, peers: tuple[BgpPeer, ...]) -> list[Fact]:
+        """Peers that are lost, as a condition of the device, told anew when they are others; sessions that were lost and came back between
+        two readings.
+        """
+        before, self._peers = self._peers, {peer.address: peer for peer in peers}
+        device, now_ns = Entity(EntityKind.DEVICE, self._device), self._clock.now_ns()
+        facts = []
+        lost = {peer.address: peer for peer in peers if peer.is_lost}
+        if lost.keys() != self._lost_peers and (lost or peers or self._lost_peers):
+            annotations = {"peers": _peers_shown(list(lost.values()))} if lost else {}
+            facts.append(Fact(device, "bgp_peer_down", now_ns, float(bool(lost)), annotations))
+            self._lost_peers = frozenset(lost)
+        reset = [peer for peer in peers if peer.address in before and _was_reset(before[peer.address], peer)]
+        if reset:
+            annotations = {"peers": _peers_shown(reset)}
+            facts.append(Fact(device, "bgp_session_reset", now_ns, float(len(reset)), annotations))
+        return facts
+
     def _fact(self, port: str, name: str, annotations: dict[str, str]) -> Fact:
         entity = Entity(EntityKind.INTERFACE, f"{self._device}/{port}")
         return Fact(entity, name, self._clock.now_ns(), 1.0, annotations)
+
+
+_PEERS_SHOWN = 8
+
+
+def _was_reset(before: BgpPeer, now: BgpPeer) -> bool:
+    """Established at both readings, and once more in between."""
+    if not (before.is_established and now.is_established) or before.transitions is None or now.transitions is None:
+        return False
+    return now.transitions > before.transitions  # a router that restarted counts from the beginning, and says so otherwise
+
+
+def _peer_shown(peer: BgpPeer) -> str:
+    since = "" if peer.seconds is None else f" for {peer.seconds} s"
+    error = f", last error {peer.last_error}" if peer.last_error else ""
+    return f"{peer.address} (AS {peer.remote_as}) {peer.state}{since}{error}"
+
+
+def _peers_shown(peers: Sequence[BgpPeer]) -> str:
+    more = f"; and {len(peers) - _PEERS_SHOWN} more" if len(peers) > _PEERS_SHOWN else ""
+    return "; ".join(map(_peer_shown, peers[:_PEERS_SHOWN])) + more
 
 
 def _shown(neighbours: frozenset[tuple[str, str]]) -> str:

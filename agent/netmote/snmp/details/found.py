@@ -26,6 +26,35 @@ class Neighbour(NamedTuple):
     sys_name: str
 
 
+class Station(NamedTuple):
+    """A hardware address that a switch forwards to a port (BRIDGE-MIB, Q-BRIDGE-MIB)."""
+
+    port: str
+    address: str
+    filtering_database: int | None  # dot1qFdbId, which most devices number as their VLANs; None where the table knows none
+
+
+class BgpPeer(NamedTuple):
+    """One row of bgpPeerTable (BGP4-MIB)."""
+
+    address: str
+    remote_as: int
+    state: str  # in the MIB's word
+    is_wanted: bool  # bgpPeerAdminStatus is start
+    transitions: int | None  # how often it became established
+    seconds: int | None  # since it did, or since it no longer is
+    last_error: str  # "" for none
+
+    @property
+    def is_established(self) -> bool:
+        return self.state == "established"
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is wanted, was established before, and is not now."""
+        return self.is_wanted and not self.is_established and bool(self.transitions)
+
+
 class ObjectOutcome(NamedTuple):
     """One object of a profile: what it gave, or why nothing."""
 
@@ -44,6 +73,9 @@ class Found:
     neighbours: tuple[Neighbour, ...] | None = None
     port_hints: Mapping[str, str] = field(default_factory=dict)  # port -> why it looks like a duplex mismatch
     outcomes: tuple[ObjectOutcome, ...] = ()
+    stations: tuple[Station, ...] = ()
+    peers: tuple[BgpPeer, ...] | None = None
+    next_after: float | None = None  # seconds until it is worth reading again; None: the interval of details
     is_there: bool = False  # the device has the group, though perhaps nothing to give just now
 
     @property

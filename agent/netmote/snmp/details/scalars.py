@@ -1,4 +1,4 @@
-"""The scalars that are read of every device: IP-MIB, TCP-MIB, UDP-MIB, HOST-RESOURCES-MIB and UCD-SNMP-MIB."""
+"""The scalars that are read of every device: IP-MIB, TCP-MIB, UDP-MIB, BRIDGE-MIB, HOST-RESOURCES-MIB and UCD-SNMP-MIB."""
 
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, NamedTuple
@@ -35,7 +35,7 @@ _IP, _TCP, _UDP = "1.3.6.1.2.1.4", "1.3.6.1.2.1.6", "1.3.6.1.2.1.7"
 _HOST, _UCD = "1.3.6.1.2.1.25", "1.3.6.1.4.1.2021"
 _KIBIBYTE = 1024.0
 
-# RFC 4293, RFC 4022, RFC 4113, RFC 2790, UCD-SNMP-MIB.
+# RFC 4293, RFC 4022, RFC 4113, RFC 4188, RFC 2790, UCD-SNMP-MIB.
 SCALARS: Final[Mapping[str, tuple[Scalar, ...]]] = {
     "ip": (
         *_counters("datagram/s", _IP, {"ipInReceives": "3", "ipInHdrErrors": "4", "ipInAddrErrors": "5", "ipForwDatagrams": "6"}),
@@ -51,6 +51,10 @@ SCALARS: Final[Mapping[str, tuple[Scalar, ...]]] = {
     ),
     "udp": tuple(
         _counters("datagram/s", _UDP, {"udpInDatagrams": "1", "udpNoPorts": "2", "udpInErrors": "3", "udpOutDatagrams": "4"})
+    ),
+    "bridge": (  # BRIDGE-MIB
+        *_counters("entry/s", "1.3.6.1.2.1.17.4", {"dot1dTpLearnedEntryDiscards": "1"}),
+        *_counters("change/s", "1.3.6.1.2.1.17.2", {"dot1dStpTopChanges": "4"}),
     ),
     "host": (
         *_gauges("user", _HOST, {"hrSystemNumUsers": "1.5"}),
