@@ -30,8 +30,8 @@ from netmote.daemon.learned import LearnedFile
 from netmote.daemon.poison import Poison
 from netmote.errors import Retryable
 from netmote.records.batch import Batch
-from netmote.scoring.finding import ScoreBatch
 from netmote.records.entity import Entity
+from netmote.scoring.finding import ScoreBatch
 from netmote.store.store import Checkpoint, Position, Store
 from netmote.store.uninterrupted import finish as to_its_end
 from netmote.telemetry.health import Health, Level

@@ -111,7 +111,9 @@ class Config(AnalysisConfig):
                 )
             return self
         if self.capture.evidence_size or self.capture.tee_dir is not None:
-            raise ValueError("privacy.at_rest hides addresses, packets on disk would show them: capture.evidence_size: 0B, no tee_dir")
+            raise ValueError(
+                "privacy.at_rest hides addresses, packets on disk would show them: capture.evidence_size: 0B, no tee_dir"
+            )
         is_local = any(network.version == 6 and LOCAL_PREFIX.subnet_of(network) for network in self.windows.local_networks)
         if privacy.at_rest == "hash" and not is_local:
             raise ValueError(f"pseudonyms of your hosts lie in {LOCAL_PREFIX}: add it to windows.local_networks")
