@@ -1,23 +1,13 @@
 """Configuration that every sink over HTTP shares: where, how protected, as whom, how long."""
 
-import ipaddress
 from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from netmote.config.section import Duration, Secret
+from netmote.sinks.destination import is_loopback
 from netmote.sinks.tls import TlsConfig
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether a URL's host is this machine: `localhost` (RFC 6761 section 6.3) or a loopback address."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class HttpConfig(TlsConfig):
@@ -59,7 +49,7 @@ class HttpConfig(TlsConfig):
     @model_validator(mode="after")
     def _transport(self) -> Self:
         if not self.is_encrypted:
-            if not self.allow_plain_text and not _is_loopback(urlsplit(self.url).hostname or ""):
+            if not self.allow_plain_text and not is_loopback(urlsplit(self.url).hostname or ""):
                 raise ValueError(f"{self.url} is not encrypted; use https://, or allow_plain_text: true")
             for field in self.names_files():
                 raise ValueError(f"{field} means nothing without https://")
