@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 from daemon_legs import until
-from running_daemon import QUIET, running
+from running_daemon import QUIET, beating
 from sample_alert import sample_alert
 
 from collector import Collector as FlakyCollector
@@ -39,7 +39,7 @@ async def test_the_collector_hears_what_the_daemon_knows_of_itself(tmp_path: Pat
     collector = Collector(CollectorConfig(database=tmp_path / "c.db", port=0, page_port=0), clock=SystemClock())
     await collector.open()
     try:
-        async with running(tmp_path / "state", sinks=[webhook("up", collector.url)]) as daemon:
+        async with beating(tmp_path / "state", sinks=[webhook("up", collector.url)]) as daemon:
             await daemon.store.commit([sample_alert(1), sample_alert(2, is_silenced=True), sample_alert(3)], None)
             daemon.deliveries.wake()
 
@@ -62,7 +62,11 @@ async def test_after_a_kill_the_silence_is_seen(tmp_path: Path) -> None:
     collector = Collector(CollectorConfig(database=tmp_path / "c.db", port=0, page_port=0), clock=SystemClock())
     await collector.open()
     document = tmp_path / "netmote.yaml"
-    document.write_text(yaml.safe_dump({**QUIET, "sinks": [webhook("up", collector.url)]}))
+    document.write_text(
+        yaml.safe_dump(
+            {**QUIET, "heartbeat": {"interval": "1s"}, "models": {"bundles": []}, "sinks": [webhook("up", collector.url)]}
+        )
+    )
     command = ("-m", "netmote", "run", "--config", str(document), "--state-dir", str(tmp_path / "state"))
     daemon = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=asyncio.subprocess.DEVNULL)
     try:
@@ -83,7 +87,7 @@ async def test_beats_go_on_while_deliveries_fail(tmp_path: Path) -> None:
     """One sink's receiver refuses alerts for a while, the other's is gone: heartbeats of all come in time or are counted as failed."""
     async with FlakyCollector(tmp_path / "flaky.db") as flaky:
         sinks = [webhook("flaky", flaky.url), webhook("gone", "http://127.0.0.1:1/")]
-        async with running(tmp_path / "state", sinks=sinks) as daemon:
+        async with beating(tmp_path / "state", sinks=sinks) as daemon:
             await daemon.store.commit([sample_alert(1)], None)
             flaky.behave(status=503, times=3)
             daemon.deliveries.wake()
@@ -105,7 +109,7 @@ async def test_a_sink_may_be_left_out(tmp_path: Path) -> None:
     async with FlakyCollector(tmp_path / "a.db") as wanted, FlakyCollector(tmp_path / "b.db") as unwanted:
         sinks = [webhook("wanted", wanted.url), webhook("unwanted", unwanted.url)]
         heartbeat = {"interval": "1s", "left_out_sinks": ["unwanted"]}
-        async with running(tmp_path / "state", sinks=sinks, heartbeat=heartbeat):
+        async with beating(tmp_path / "state", sinks=sinks, heartbeat=heartbeat):
             await until(lambda: len(beats(wanted)) >= 2)
             assert not beats(unwanted)
 

@@ -10,7 +10,7 @@ import numpy as np
 from daemon_legs import Legs, until
 from numpy.typing import NDArray
 from observed_records import scan_story
-from running_daemon import running
+from running_daemon import beating
 from sample_alert import sample_alert
 from store_samples import flow_batch
 
@@ -36,7 +36,7 @@ async def line_of(process: asyncio.subprocess.Process, kind: str) -> dict[str, A
 
 async def test_records_and_alerts_come_live(tmp_path: Path) -> None:
     """A reader of all kinds sees readings and durable alerts as they come; when the daemon stops it ends with 1."""
-    async with running(tmp_path) as daemon:
+    async with beating(tmp_path) as daemon:
         process = await tail(tmp_path, "--records", "--scores", "--alerts")
         await until(lambda: len(daemon.live._stream) == 1)
         assert (await line_of(process, "host"))["gauges"]

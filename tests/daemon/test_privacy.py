@@ -9,7 +9,7 @@ from daemon_legs import until
 from heartbeats import sample_heartbeat
 from observed_records import pane
 from recording_sink import RecordingSink
-from running_daemon import QUIET, running
+from running_daemon import QUIET, beating
 from sink_alerts import committed_alert
 
 from collector import Collector as FakeCollector
@@ -144,7 +144,7 @@ async def test_pseudonyms_on_disk_and_one_sink_that_may_see_more(tmp_path: Path)
     state = tmp_path / "state"
     addresses: list[set[bytes]] = []
     for number in (1, 2):
-        async with running(state, **NO_PACKETS, privacy={"at_rest": "hash"}) as daemon:
+        async with beating(state, **NO_PACKETS, privacy={"at_rest": "hash"}) as daemon:
             daemon.ingest.put(pane(number, ports=50, origin_ns=SystemClock().now_ns()))
             await until(lambda: "capture:eth0" in daemon.survey.tallies.sources)
             await daemon.ingest.drain()
@@ -167,7 +167,7 @@ async def test_each_sink_has_its_own_treatment(tmp_path: Path) -> None:
             for name, url in (("trusted", trusted.url), ("other", other.url))
         ]
         privacy = {"upstream": "hash", "sinks": {"trusted": "keep"}}
-        async with running(tmp_path / "state", sinks=sinks, privacy=privacy) as daemon:
+        async with beating(tmp_path / "state", sinks=sinks, privacy=privacy) as daemon:
             await daemon.store.commit([committed_alert(1).alert], None)
             daemon.deliveries.wake()
 
