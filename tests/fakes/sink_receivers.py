@@ -2,6 +2,7 @@
 
 from alertmanager_receiver import AlertmanagerReceiver, TlsAlertmanagerReceiver
 from file_receiver import FileReceiver
+from kafka_receiver import KafkaReceiver
 from local_receivers import Journal, StandardOutput
 from mqtt_receiver import MqttReceiver, TlsMqttReceiver
 from nats_receiver import NatsReceiver, TlsNatsReceiver
@@ -16,6 +17,7 @@ RECEIVERS: dict[str, type[Receiver]] = {
     "relp": RelpReceiver,
     "syslog": SyslogReceiver,
     "mqtt": MqttReceiver,
+    "kafka": KafkaReceiver,
     "file": FileReceiver,
     "stdout": StandardOutput,
     "journal": Journal,

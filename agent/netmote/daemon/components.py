@@ -16,6 +16,7 @@ from netmote.sinks.alertmanager.config import AlertmanagerConfig
 from netmote.sinks.file.config import FileConfig
 from netmote.sinks.journal.config import JournalConfig
 from netmote.sinks.journal.sink import JournalSink
+from netmote.sinks.kafka.config import KafkaConfig
 from netmote.sinks.mqtt.config import MqttConfig
 from netmote.sinks.nats.config import NatsConfig
 from netmote.sinks.relp.config import RelpConfig
@@ -55,6 +56,12 @@ def _file(config: FileConfig) -> Sink:
     return FileSink(config)
 
 
+def _kafka(config: KafkaConfig) -> Sink:
+    from netmote.sinks.kafka.sink import KafkaSink  # noqa: PLC0415 - its library is an extra
+
+    return KafkaSink(config)
+
+
 def _mqtt(config: MqttConfig) -> Sink:
     from netmote.sinks.mqtt.sink import MqttSink  # noqa: PLC0415 - its library is an extra
 
@@ -70,6 +77,7 @@ _SINKS: Mapping[type, Callable[[Any], Sink]] = {
     SyslogConfig: _syslog,
     FileConfig: _file,
     MqttConfig: _mqtt,
+    KafkaConfig: _kafka,
 }
 
 

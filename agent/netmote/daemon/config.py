@@ -19,6 +19,7 @@ from netmote.privacy.treatment import LOCAL_PREFIX
 from netmote.sinks.alertmanager.config import AlertmanagerConfig
 from netmote.sinks.file.config import FileConfig
 from netmote.sinks.journal.config import JournalConfig
+from netmote.sinks.kafka.config import KafkaConfig
 from netmote.sinks.mqtt.config import MqttConfig
 from netmote.sinks.nats.config import NatsConfig
 from netmote.sinks.relp.config import RelpConfig
@@ -30,7 +31,15 @@ from netmote.telemetry.config import HeartbeatConfig, LogConfig
 from netmote.web.config import WebConfig
 
 SinkConfig = Annotated[
-    JournalConfig | WebhookConfig | NatsConfig | RelpConfig | SyslogConfig | FileConfig | MqttConfig | AlertmanagerConfig,
+    JournalConfig
+    | WebhookConfig
+    | NatsConfig
+    | RelpConfig
+    | SyslogConfig
+    | FileConfig
+    | MqttConfig
+    | KafkaConfig
+    | AlertmanagerConfig,
     Field(discriminator="type"),
 ]
 FlowExportConfig = Annotated[IpfixConfig | EveConfig, Field(discriminator="type")]
