@@ -7,7 +7,7 @@ export ORT_DISABLE_TELEMETRY := 1
 # The rooms whose tests must reach every branch but one in ten.
 COVERED := windows scoring models alerts analysis training
 
-.PHONY: run install test lint format bench chaos lock docs deb clean
+.PHONY: run install test lint format bench chaos soak test-packaging lock docs deb clean
 
 run: $(VENV)/.run
 	@mkdir -p var

@@ -1,6 +1,10 @@
 """Writes the reference pages from the code: `python packaging/generate_reference.py docs`."""
 
+import ast
+import inspect
+import itertools
 import sys
+import textwrap
 import types
 import typing
 from pathlib import Path
@@ -37,15 +41,29 @@ def _section(lines: list[str], model: type[BaseModel], title: str, *, level: int
     lines += ["| key | kind | default | meaning |", "| --- | --- | --- | --- |"]
     # What it is and what it is called stand first, also where a model inherits the rest.
     order = {"type": 0, "name": 1}
+    docstrings = _docstrings(model)
     for name, field in sorted(model.model_fields.items(), key=lambda item: order.get(item[0], 2)):
         inner = _models(field.annotation)
         nested += [(f"{name}" if len(inner) == 1 else f"{name} ({_tag(each)})", each) for each in inner]
-        meaning = (field.description or "").replace("\n", " ").replace("|", "\\|")
+        meaning = docstrings.get(name, "").replace("\n", " ").replace("|", "\\|")
         lines.append(f"| `{name}` | {_kind(field)} | {_default(model, name, field)} | {meaning} |")
     lines.append("")
     for name, inner_model in nested:
         path = name if title == "the document" else f"{title}.{name}"
         _section(lines, inner_model, path, level=level + 1 if level < 4 else level)
+
+
+def _docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """The text below each field, its own class's before those of its bases."""
+    found: dict[str, str] = {}
+    for each in reversed([base for base in model.__mro__ if issubclass(base, BaseModel) and base is not BaseModel]):
+        body = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, below in itertools.pairwise(body.body):
+            is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
+            if is_text and isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                found[field.target.id] = inspect.cleandoc(below.value.value)
+    return found
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -12,8 +12,10 @@
 
 import asyncio
 import re
+import threading
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -25,7 +27,9 @@ from netmote.telemetry.metrics import Metrics
 from netmote.telemetry.snapshot import Snapshot
 from netmote.web.config import WebConfig
 from netmote.web.guard import SECURITY_HEADERS, is_loopback_host
-from netmote.web.pages import Pages
+
+if TYPE_CHECKING:
+    from netmote.web.pages import Pages
 
 _STATIC = {"netmote.css": "text/css", "live.js": "text/javascript", "netmote.svg": "image/svg+xml"}
 _ALERT_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -49,12 +53,12 @@ class StatusServer:
         self._snapshot, self._alert, self._metrics = snapshot, alert, metrics
         self._turn = asyncio.Semaphore(_RENDERS_AT_ONCE)
         self._pages: Pages | None = None
+        self._first = threading.Lock()
         self._static: dict[str, bytes] = {}
         self._runner: web.AppRunner | None = None
 
     async def open(self) -> None:
         """Listen. Raises OSError when the address cannot be had."""
-        self._pages = await asyncio.to_thread(Pages, __version__)
         self._static = await asyncio.to_thread(_read_static)
         application = web.Application(middlewares=[_guarded])
         application.add_routes(
@@ -91,19 +95,29 @@ class StatusServer:
         return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
     async def _status_page(self, _request: web.Request) -> web.Response:
-        assert self._pages is not None
         snapshot = self._snapshot()
-        async with self._turn:
-            return _html(await asyncio.to_thread(self._pages.status, snapshot))
+        return _html(await self._rendered(lambda pages: pages.status(snapshot)))
 
     async def _alert_page(self, request: web.Request) -> web.Response:
-        assert self._pages is not None
         committed = await self._find(request)
         if committed is None:
-            return _html(self._pages.missing("alert"), status=404)
+            return _html(await self._rendered(lambda pages: pages.missing("alert")), status=404)
+        now_ns = self._snapshot().taken_at_ns
+        return _html(await self._rendered(lambda pages: pages.alert(committed, now_ns=now_ns)))
+
+    async def _rendered(self, render: Callable[["Pages"], str]) -> str:
+        """In a worker thread, a few at once."""
         async with self._turn:
-            now_ns = self._snapshot().taken_at_ns
-            return _html(await asyncio.to_thread(self._pages.alert, committed, now_ns=now_ns))
+            return await asyncio.to_thread(lambda: render(self._ready_pages()))
+
+    def _ready_pages(self) -> "Pages":
+        """Templates are brought in for the first reader: a sensor that is only scraped needs neither them nor jinja2."""
+        with self._first:
+            if self._pages is None:
+                from netmote.web.pages import Pages  # noqa: PLC0415
+
+                self._pages = Pages(__version__)
+            return self._pages
 
     async def _metrics_text(self, _request: web.Request) -> web.Response:
         self._metrics.refresh()
