@@ -96,3 +96,9 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(100):
         treatment.address(ip_network("10.0.0.0/8")[number])
     assert len(treatment._known) == 10
+
+
+def test_entities_in_text_are_treated() -> None:
+    """`host:<address>` is an address behind a word, of either family."""
+    treatment = treating("truncate")
+    assert treatment.prose("host:198.51.100.7 and host:2001:db8:1:2::7") == "host:198.51.100.0 and host:2001:db8:1::"

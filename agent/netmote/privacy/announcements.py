@@ -32,9 +32,16 @@ def concealed_heartbeat(heartbeat: Heartbeat, treatment: AddressTreatment) -> He
 
 def _alert(alert: Alert, treatment: AddressTreatment) -> Alert:
     return replace(
-        alert,
+        treated(alert, treatment),
         alert_id=_uuid(treatment.identifier(alert.alert_id)),
         fingerprint=treatment.identifier(alert.fingerprint),
+    )
+
+
+def treated(alert: Alert, treatment: AddressTreatment) -> Alert:
+    """The alert with every address in it treated, under its own identifiers."""
+    return replace(
+        alert,
         entity=Entity(alert.entity.kind, treatment.text(alert.entity.name)),
         title=treatment.prose(alert.title),
         check=treatment.prose(alert.check),

@@ -25,8 +25,9 @@ _HASHED_BYTES = 10
 _REMEMBERED = 65_536
 # What may be an address in running text; `ip_address` decides. A scope (%eth0) and a port stay outside.
 _ADDRESS = re.compile(
-    r"(?<![\w:.])"
-    r"(?:\d{1,3}(?:\.\d{1,3}){3}(?!\w)|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?:\.\d{1,3}){3})?(?![\w:]))"
+    r"(?:(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\w)"
+    # An entity is written `host:<address>`, so that colon is none of the address.
+    r"|(?:(?<![\w:.])|(?<=\bhost:))[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?:\.\d{1,3}){3})?(?![\w:]))"
     r"(?!\.\d)"
 )
 _HARDWARE = re.compile(r"(?<![\w:-])(?:[0-9A-Fa-f]{2}([:-]))(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![\w:-])")
