@@ -22,7 +22,7 @@ from netmote.snmp.credentials import Community
 from netmote.snmp.details.details_reader import DetailsReader
 from netmote.snmp.oid import encode_oid, parse_oid
 from netmote.snmp.paced_session import PacedSession, SendWindow
-from netmote.snmp.profiles.loader import ProfileSet
+from netmote.snmp.profiles.loader import ProfileSet, load_profiles
 from netmote.snmp.quirks import QuirkLearner
 from netmote.snmp.reading import DeviceReader
 from netmote.snmp.session import Reply, RequestTimedOut, Varbind
@@ -106,6 +106,25 @@ async def test_a_group_is_read_once_an_interval_and_an_absent_one_once_an_hour()
     await details.advance(session, reading)
     assert 2 <= len(made.requests) <= 4  # processors and storage
     assert "lldp" in details.details.absent
+
+
+async def test_many_devices_begin_one_after_the_other() -> None:
+    """Not one request before a device's own time; its profile waits as well."""
+    clock, made = ManualClock(), device()
+    details = DetailsReader(
+        "d", interval=60.0, profiles=load_profiles(("builtin",)), max_gauges=500, clock=clock, first_after=7.0
+    )
+    made.put(mib.SYS_OBJECT_ID, mib.OBJECT_IDENTIFIER, parse_oid("1.3.6.1.4.1.9.1.516"))
+    session = ScriptedSession(made)
+    reading = await DeviceReader(clock=clock, max_repetitions=20).read(session)
+    made.requests.clear()
+    clock.advance(6.9)
+    await details.advance(session, reading)
+    assert made.requests == []
+    clock.advance(0.2)
+    await details.advance(session, reading)
+    assert details.take_gauges()["hrProcessorLoad"] == 30.0
+    assert details.details.profile == "cisco"
 
 
 async def test_requests_are_bounded_and_the_rest_waits_for_the_next_cycle() -> None:

@@ -21,8 +21,9 @@ from netmote.snmp.notification import Notification
 from netmote.snmp.paced_session import SendWindow
 from netmote.snmp.profiles.document import Profile
 from netmote.snmp.profiles.loader import ProfileSet, load_profiles
-from netmote.snmp.target import Target, TargetStatus
+from netmote.snmp.target import Target, TargetStatus, schedule_phase
 
+DETAILS_BEGUN_A_SECOND = 50  # devices; the first reading asks for everything
 SAVE_SECONDS = 300.0  # between two writes of what is known of devices, besides the one at the end
 
 
@@ -148,8 +149,15 @@ class SnmpCollector:
         self._remembered = {name: device for name, device in self._remembered.items() if name in wanted}
 
     def _details_of(self, name: str, config: SnmpConfig, profiles: ProfileSet) -> Callable[[], DetailsReader]:
+        """Many devices begin one after the other, each at its place in the interval of details ever after."""
+        spread = min(config.details_interval, len(config.targets) / DETAILS_BEGUN_A_SECOND)
         return lambda: DetailsReader(
-            name, interval=config.details_interval, profiles=profiles, max_gauges=config.max_gauges, clock=self._clock
+            name,
+            interval=config.details_interval,
+            profiles=profiles,
+            max_gauges=config.max_gauges,
+            clock=self._clock,
+            first_after=schedule_phase(name) * spread,
         )
 
     def notify(self, name: str, notification: Notification) -> bool:

@@ -77,8 +77,9 @@ class DetailsReader:
         max_gauges: int,
         clock: Clock,
         forwarding_requests: int = REQUESTS_A_READING,
+        first_after: float = 0.0,
     ) -> None:
-        """`forwarding_requests` is how much of a forwarding table is read at a time."""
+        """`forwarding_requests` is how much of a forwarding table is read at a time; nothing is read before `first_after` seconds."""
         self._device, self._interval, self._profiles, self._max_gauges, self._clock = (
             device,
             interval,
@@ -90,7 +91,8 @@ class DetailsReader:
         groups: list[Group] = [ScalarGroup(name, monotonic=now) for name in SCALARS]
         groups += [each(monotonic=now) for each in (Processors, LoadAverages, Storage, Sensors, Ethernet, Lldp, Bgp)]
         groups.append(Forwarding(monotonic=now, requests=forwarding_requests))
-        self._slots = [_Slot(group) for group in groups]
+        self._begins_at = clock.monotonic() + first_after
+        self._slots = [_Slot(group, self._begins_at) for group in groups]
         self._learner = QuirkLearner()
         self._profile: _Slot | None = None
         self._sys_object_id: bytes | None = None
@@ -167,7 +169,9 @@ class DetailsReader:
             return
         self._sys_object_id = sys_object_id
         profile = self._profiles.match(sys_object_id)
-        self._profile = None if profile is None else _Slot(ProfileGroup(profile, monotonic=self._clock.monotonic))
+        self._profile = (
+            None if profile is None else _Slot(ProfileGroup(profile, monotonic=self._clock.monotonic), self._begins_at)
+        )
 
     def _fail(self, slot: _Slot, error: str) -> None:
         slot.failures += 1
