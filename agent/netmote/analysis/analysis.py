@@ -97,13 +97,13 @@ class Analysis:
     def state(self) -> bytes:
         """What must be in the checkpoint to go on exactly: pending alerts, cool-downs, hysteresis, what was scored. Small."""
         progress = {"advanced_ns": self._advanced_ns, "scored_until_ns": self._scored_until_ns}
-        return _pack({"rules": self.rules.state(), "book": self.book.state(), "progress": json.dumps(progress).encode()})
+        return packed_state({"rules": self.rules.state(), "book": self.book.state(), "progress": json.dumps(progress).encode()})
 
     def restore(self, state: bytes) -> None:
         """Take up a `state`. Raises ValueError when it is none; then nothing has changed."""
         before = self.rules.state()
         try:
-            parts = _unpack(state)
+            parts = unpacked_state(state)
             progress = json.loads(parts["progress"])
             scored = {str(name): int(end_ns) for name, end_ns in progress["scored_until_ns"].items()}
             advanced_ns = int(progress["advanced_ns"])
@@ -186,9 +186,11 @@ class Analysis:
         return self.book.update(event_time_ns, with_evidence, cleared)
 
 
-def _pack(parts: dict[str, bytes]) -> bytes:
+def packed_state(parts: dict[str, bytes]) -> bytes:
+    """The parts of a state as one."""
     return json.dumps({name: base64.b85encode(part).decode() for name, part in parts.items()}).encode()
 
 
-def _unpack(packed: bytes) -> dict[str, bytes]:
+def unpacked_state(packed: bytes) -> dict[str, bytes]:
+    """Inverse of `packed_state`. Raises ValueError, TypeError or AttributeError when it is none."""
     return {name: base64.b85decode(part) for name, part in json.loads(packed).items()}
