@@ -13,9 +13,10 @@ import asyncio
 import os
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
 from netmote.records.batch import Batch
@@ -40,6 +41,8 @@ _AUTOCHECKPOINT_PAGES = 4000  # 16 MB: measured as the best of syncs against log
 _BACKWARD_TOLERANCE_NS = 3600 * 1_000_000_000
 _LARGEST_SHARE = 8  # a file holds at most this share of the quota, so that unlinking one frees little
 _SMALLEST_FILE = 1_000_000
+
+T = TypeVar("T")
 
 
 class RecordLog:
@@ -296,6 +299,12 @@ class RecordLog:
                 break
             del sizes[oldest.file_uuid]
             self._unlink_oldest()
+
+    async def rewrite(self, job: Callable[[Path], T]) -> list[T]:
+        """Close what is being written, and run `job` on each file in a thread, oldest first; what follows is stored in a new file."""
+        async with self._lock:
+            await self._close_writer()
+            return [await finish(asyncio.to_thread(job, file.path)) for file in tuple(self._files)]
 
     async def shed_oldest(self) -> bool:
         """Unlink the oldest file for the sake of alerts on a full disk, never the newest. False when there is none to shed."""
