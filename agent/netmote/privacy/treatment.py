@@ -15,6 +15,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
 
 from netmote.privacy.config import Treatment
 
@@ -84,6 +85,16 @@ class AddressTreatment:
         if self.is_keeping:
             return text
         return _ADDRESS.sub(self._found_address, _HARDWARE.sub(self._found_hardware, text))
+
+    def document(self, document: Any) -> Any:
+        """A JSON document with every string in it, keys too, treated as prose."""
+        if isinstance(document, str):
+            return self.prose(document)
+        if isinstance(document, list):
+            return [self.document(each) for each in document]
+        if isinstance(document, dict):
+            return {self.prose(key): self.document(value) for key, value in document.items()}
+        return document
 
     def packed(self, octets: bytes) -> bytes:
         """16 octets (IPv4 as IPv4-mapped, as flow records have it) to 16 octets."""
