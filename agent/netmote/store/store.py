@@ -18,6 +18,7 @@ from pathlib import Path
 from netmote.alerts.alert import Alert, Committed, Silence
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
 from netmote.records.batch import Batch
+from netmote.privacy.forgetting import Forgetting
 from netmote.store import alert_ledger, catalog, delivery_ledger, expiry, resending, silence_rows
 from netmote.store.alert_rows import RowsRead
 from netmote.store.config import StoreConfig
@@ -25,6 +26,7 @@ from netmote.store.connection import PAGE_SIZE, Connection, Job, T, open_reader,
 from netmote.store.delivery_ledger import SinkOutbox
 from netmote.store.faults import StoreFull, translated
 from netmote.store.ledger_mark import LedgerMark, machine_facts
+from netmote.store.forgetting import ForgottenAlerts, ForgottenTelemetry, forget_in_ledger, forget_in_telemetry
 from netmote.store.ledger_schema import LEDGER_NAME
 from netmote.store.position import Checkpoint, Gap, Position, Recovery
 from netmote.store.record_log import RecordLog
@@ -340,6 +342,22 @@ class Store:
     async def outbox(self) -> list[SinkOutbox]:
         """The books of every sink, by name."""
         return await self._read(partial(delivery_ledger.outbox, now_ns=self._clock.now_ns()))
+
+    async def forget(self, forgetting: Forgetting) -> tuple[ForgottenAlerts, ForgottenTelemetry]:
+        """Take addresses out of everything stored (see `store.forgetting`). Whoever reads on from positions is paused meanwhile."""
+
+        def forget(connection: sqlite3.Connection) -> ForgottenAlerts:
+            return forget_in_ledger(connection, forgetting)
+
+        ledger = self._required(self._ledger)
+        await ledger.run(lambda connection: connection.execute("PRAGMA secure_delete=ON").fetchall())
+        alerts = await ledger.write(forget)
+        await ledger.run(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+        telemetry = ForgottenTelemetry()
+        with translated("telemetry"):
+            for each in await self._records.rewrite(partial(forget_in_telemetry, forgetting=forgetting)):
+                telemetry.add(each)
+        return alerts, telemetry
 
     async def add_silence(self, silence: Silence) -> None:
         """Store a silence; one of the same id is replaced."""
