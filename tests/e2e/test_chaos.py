@@ -15,11 +15,12 @@ pytestmark = pytest.mark.timeout(180)
 
 async def test_kills_lose_nothing(tmp_path: Path) -> None:
     """Kill -9 of daemon and servers, an outage of each receiver, poison and lost answers: nothing lost, nothing twice."""
-    chaos = Chaos(tmp_path, seconds=6.0, seed=7, rate=150.0, receivers=["webhook", "nats", "relp"])
+    chaos = Chaos(tmp_path, seconds=6.0, seed=7, rate=150.0, receivers=["webhook", "nats", "relp", "alertmanager"])
     figures = await chaos.run()
     assert figures.faults == []
     assert sum(figures.kills.values()) >= 6
     assert figures.alerts >= 100
+    assert figures.active == figures.notified > 0
     assert figures.lost == figures.duplicates == figures.strangers == figures.broken == 0
 
 
@@ -45,9 +46,9 @@ def ledger(tmp_path: Path) -> Ledger:
     """Revisions a/1, b/1, c/1 and the poisonous p/1, which is quarantined for "made"."""
     connection = sqlite3.connect(tmp_path / "ledger.db")
     connection.executescript(
-        "CREATE TABLE alert_revision(seq INTEGER PRIMARY KEY, alert_id TEXT, revision INTEGER, body TEXT);"
+        "CREATE TABLE alert_revision(seq INTEGER PRIMARY KEY, alert_id TEXT, revision INTEGER, state TEXT, body TEXT);"
         "CREATE TABLE quarantine(sink TEXT, seq INTEGER);"
-        "INSERT INTO alert_revision VALUES (1,'a',1,''), (2,'b',1,''), (3,'c',1,''), (4,'p',1,'poison-row');"
+        "INSERT INTO alert_revision VALUES (1,'a',1,'firing',''), (2,'b',1,'firing',''), (3,'c',1,'resolved',''), (4,'p',1,'firing','poison-row');"
         "INSERT INTO quarantine VALUES ('made', 4);"
     )
     connection.close()
@@ -86,6 +87,23 @@ def test_what_is_not_whole_is_found(ledger: Ledger, arrivals: list[Arrival], rec
     """A run that could not fail would prove nothing."""
     (fault,) = compared(ledger, arrivals, receiver).faults
     assert word in fault
+
+
+@pytest.mark.parametrize(
+    ("firing", "notified", "word"),
+    [
+        ({"a", "b", "p"}, {"a", "b", "p", "c"}, None),
+        ({"a", "p"}, {"a", "b", "p"}, "1 active and not held"),
+        ({"a", "b", "c", "p"}, {"a", "b", "p"}, "1 held and not active"),
+        ({"a", "b", "p"}, {"a", "p"}, "1 active and nobody was notified"),
+    ],
+)
+def test_a_state_that_is_not_the_ledgers_is_found(ledger: Ledger, firing: set[str], notified: set[str], word: str | None) -> None:
+    """Alertmanager holds what is active, no more and no less, and somebody was told of each."""
+    ledger._connection.execute("DELETE FROM quarantine")
+    chaos = Chaos(Path("/nowhere"), seconds=1, seed=1, rate=1, receivers=[])
+    chaos._compare_state("made", firing, notified, ledger)
+    assert [fault.removeprefix("made: ") for fault in chaos.figures.faults] == ([word] if word else [])
 
 
 def test_poison_that_went_through_is_found(ledger: Ledger) -> None:

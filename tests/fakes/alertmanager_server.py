@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from aiohttp import web
-from processes import free_port
-from server_process import ServerProcess
+from server_process import ServerProcess, low_port
 
 PROGRAM = "prometheus-alertmanager"
 HEARTBEAT = "NetmoteHeartbeat"
@@ -36,7 +35,7 @@ class AlertmanagerServer(ServerProcess):
             "receivers": [{"name": "test", "webhook_configs": [{"url": notify, "send_resolved": True}]}],
         }
         (folder / "alertmanager.yml").write_text(yaml.safe_dump(config))
-        port = free_port()
+        port = low_port()
         command = [program, f"--config.file={folder / 'alertmanager.yml'}", f"--storage.path={folder / 'data'}"]
         command += [f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
         if web_config is not None:
@@ -60,12 +59,12 @@ class Notified:
     def __init__(self) -> None:
         self.alerts: list[tuple[str, dict[str, str], dict[str, str]]] = []
 
-    async def start(self) -> None:
+    async def start(self, port: int = 0) -> None:
         application = web.Application()
         application.add_routes([web.post("/", self._post)])
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, "127.0.0.1", port).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/"
 
     async def stop(self) -> None:
@@ -73,5 +72,8 @@ class Notified:
 
     async def _post(self, request: web.Request) -> web.Response:
         for alert in (await request.json())["alerts"]:
-            self.alerts.append((alert["status"], alert["labels"], alert["annotations"]))
+            self.note(alert["status"], alert["labels"], alert["annotations"])
         return web.Response()
+
+    def note(self, state: str, labels: dict[str, str], annotations: dict[str, str]) -> None:
+        self.alerts.append((state, labels, annotations))

@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import os
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,24 +35,29 @@ CHECK_SECONDS = 0.25
 POISON = "x" * 900
 _ALERTS_PER_RUN = 100_000
 _REVISIONS = 3
+_OPEN = 50
 
 
 class Alerts:
-    """Alerts of all severities, each announced in up to three revisions, a few of them poisonous. None is like another."""
+    """Alerts of all severities, each announced in up to three revisions, a few of them poisonous. None is like another.
 
-    def __init__(self, run: int, seed: int) -> None:
+    Some fifty fire at once, those of the run before among them: what is not poison ends.
+    """
+
+    def __init__(self, run: int, seed: int, active: Sequence[Alert]) -> None:
         self._random = random.Random(f"{seed}/{run}")
         self._number = run * _ALERTS_PER_RUN
-        self._open: list[Alert] = []
+        self._open = [alert for alert in active if "poison" not in alert.title]
 
     def some(self) -> list[Alert]:
         """A few revisions, as one commit takes them."""
         return [self._next() for _ in range(self._random.randint(1, 8))]
 
     def _next(self) -> Alert:
-        if self._open and self._random.random() < 0.5:
-            alert = self._open.pop(self._random.randrange(len(self._open)))
-            is_last = alert.revision + 1 == _REVISIONS
+        is_crowded = len(self._open) > _OPEN
+        if is_crowded or (self._open and self._random.random() < 0.5):
+            alert = self._open.pop(0 if is_crowded else self._random.randrange(len(self._open)))
+            is_last = is_crowded or alert.revision + 1 == _REVISIONS
             alert = replace(
                 alert,
                 revision=alert.revision + 1,
@@ -63,7 +69,6 @@ class Alerts:
             alert = replace(sample_alert(self._number), severity=Severity(self._random.randint(0, 7)), title=self._title())
         if alert.state is AlertState.FIRING and "poison" not in alert.title:
             self._open.append(alert)
-            del self._open[:-50]
         return alert
 
     def _title(self) -> str:
@@ -129,11 +134,12 @@ async def main(folder: Path, run: int, seed: int, rate: float) -> None:
     ]
     for deliver in delivers:
         await store.register_sink(deliver.sink.name)
+    active = await store.active_alerts()
     async with asyncio.TaskGroup() as tasks:
         for deliver in delivers:
             tasks.create_task(deliver.run())
         tasks.create_task(watch(store, folder, checks))
-        tasks.create_task(produce(store, folder, Alerts(run, seed), rate, delivers))
+        tasks.create_task(produce(store, folder, Alerts(run, seed, active), rate, delivers))
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@ import re
 import sqlite3
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from alertmanager_server import HEARTBEAT, AlertmanagerServer
 from chaos_daemon import POISON
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats_servers import STREAM, NatsCluster, NatsServer, connected, make_stream
@@ -39,6 +41,10 @@ class ChaosReceiver(ABC):
     # Whether the receiver itself drops repetitions, so that none may be in what arrived.
     drops_repetitions = False
     servers: dict[str, ServerProcess]
+    # Processes that are needed and never killed.
+    helpers: Sequence[ServerProcess] = ()
+    # Of one that is told the present state: how often.
+    resend_seconds: float | None = None
 
     @property
     @abstractmethod
@@ -48,9 +54,9 @@ class ChaosReceiver(ABC):
     async def prepare(self) -> None:  # noqa: B027 - most need nothing
         """Once, when the servers run for the first time."""
 
-    @abstractmethod
     async def arrivals(self) -> list[Arrival]:
         """All that it has."""
+        raise NotImplementedError
 
     def dropped(self) -> int:
         """Repetitions that it dropped itself, where it counts them."""
@@ -153,11 +159,42 @@ class ChaosRelp(ChaosReceiver):
         return [Arrival(match[1].decode(), match[2].decode(), int(match[3])) for match in found]
 
 
+class ChaosAlertmanager(ChaosReceiver):
+    """It keeps no history: what counts is that it has what fires in the end, and that somebody was notified of it."""
+
+    name = "alertmanager"
+    refuses_poison = False
+    resend_seconds = 2.0
+
+    def __init__(self, folder: Path, _seed: int) -> None:
+        port, self._notified = low_port(), folder / "notified"
+        command = [sys.executable, str(FAKES / "chaos_notified.py"), "--port", str(port), "--file", str(self._notified)]
+        self._people = ServerProcess(command, port=port, log=folder / "notified.log")
+        self._server = AlertmanagerServer(folder / "alertmanager", notify=f"http://127.0.0.1:{port}/")
+        self.servers = {"alertmanager": self._server}
+        self.helpers = [self._people]
+
+    @property
+    def sink(self) -> dict[str, Any]:
+        return {"type": "alertmanager", "name": self.name, "url": self._server.url, "timeout": "2s", "resend": "2s"}
+
+    async def firing(self) -> set[str]:
+        """Ids of the alerts that it holds as firing."""
+        alerts = await asyncio.to_thread(self._server.alerts)
+        return {each["annotations"]["alert_id"] for each in alerts if each["labels"]["alertname"] != HEARTBEAT}
+
+    def notified(self) -> set[str]:
+        """Ids of the alerts that somebody was told of."""
+        lines = self._notified.read_text().splitlines() if self._notified.exists() else []
+        return {line.partition(" ")[2] for line in lines if line.startswith("firing ")}
+
+
 RECEIVERS: dict[str, type[Any]] = {
     "webhook": ChaosWebhook,
     "nats": ChaosNats,
     "nats-r3": ChaosNatsCluster,
     "relp": ChaosRelp,
+    "alertmanager": ChaosAlertmanager,
 }
 
 
