@@ -6,6 +6,7 @@ from kafka_receiver import KafkaReceiver
 from local_receivers import Journal, StandardOutput
 from mqtt_receiver import MqttReceiver, TlsMqttReceiver
 from nats_receiver import NatsReceiver, TlsNatsReceiver
+from otlp_receiver import OtlpReceiver, TlsOtlpReceiver
 from rsyslog_receivers import RelpReceiver, SyslogReceiver, TlsRelpReceiver, TlsSyslogReceiver
 from sink_receiver import Receiver, TlsReceiver
 from webhook_receiver import TlsWebhookReceiver, WebhookReceiver
@@ -18,6 +19,7 @@ RECEIVERS: dict[str, type[Receiver]] = {
     "syslog": SyslogReceiver,
     "mqtt": MqttReceiver,
     "kafka": KafkaReceiver,
+    "otlp": OtlpReceiver,
     "file": FileReceiver,
     "stdout": StandardOutput,
     "journal": Journal,
@@ -30,4 +32,5 @@ TLS_RECEIVERS: dict[str, type[TlsReceiver]] = {
     "relp": TlsRelpReceiver,
     "syslog": TlsSyslogReceiver,
     "mqtt": TlsMqttReceiver,
+    "otlp": TlsOtlpReceiver,
 }

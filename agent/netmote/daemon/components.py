@@ -19,6 +19,7 @@ from netmote.sinks.journal.sink import JournalSink
 from netmote.sinks.kafka.config import KafkaConfig
 from netmote.sinks.mqtt.config import MqttConfig
 from netmote.sinks.nats.config import NatsConfig
+from netmote.sinks.otlp.config import OtlpConfig
 from netmote.sinks.relp.config import RelpConfig
 from netmote.sinks.sink import Sink
 from netmote.sinks.syslog.config import SyslogConfig
@@ -62,6 +63,12 @@ def _kafka(config: KafkaConfig) -> Sink:
     return KafkaSink(config)
 
 
+def _otlp(config: OtlpConfig) -> Sink:
+    from netmote.sinks.otlp.sink import OtlpSink  # noqa: PLC0415 - its library is an extra
+
+    return OtlpSink(config)
+
+
 def _mqtt(config: MqttConfig) -> Sink:
     from netmote.sinks.mqtt.sink import MqttSink  # noqa: PLC0415 - its library is an extra
 
@@ -78,6 +85,7 @@ _SINKS: Mapping[type, Callable[[Any], Sink]] = {
     FileConfig: _file,
     MqttConfig: _mqtt,
     KafkaConfig: _kafka,
+    OtlpConfig: _otlp,
 }
 
 

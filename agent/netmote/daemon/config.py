@@ -22,6 +22,7 @@ from netmote.sinks.journal.config import JournalConfig
 from netmote.sinks.kafka.config import KafkaConfig
 from netmote.sinks.mqtt.config import MqttConfig
 from netmote.sinks.nats.config import NatsConfig
+from netmote.sinks.otlp.config import OtlpConfig
 from netmote.sinks.relp.config import RelpConfig
 from netmote.sinks.syslog.config import SyslogConfig
 from netmote.sinks.webhook.config import WebhookConfig
@@ -39,6 +40,7 @@ SinkConfig = Annotated[
     | FileConfig
     | MqttConfig
     | KafkaConfig
+    | OtlpConfig
     | AlertmanagerConfig,
     Field(discriminator="type"),
 ]
