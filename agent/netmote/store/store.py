@@ -17,16 +17,16 @@ from pathlib import Path
 
 from netmote.alerts.alert import Alert, Committed, Silence
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
-from netmote.records.batch import Batch
 from netmote.privacy.forgetting import Forgetting
+from netmote.records.batch import Batch
 from netmote.store import alert_ledger, catalog, delivery_ledger, expiry, resending, silence_rows
 from netmote.store.alert_rows import RowsRead
 from netmote.store.config import StoreConfig
 from netmote.store.connection import PAGE_SIZE, Connection, Job, T, open_reader, open_writer
 from netmote.store.delivery_ledger import SinkOutbox
 from netmote.store.faults import StoreFull, translated
-from netmote.store.ledger_mark import LedgerMark, machine_facts
 from netmote.store.forgetting import ForgottenAlerts, ForgottenTelemetry, forget_in_ledger, forget_in_telemetry
+from netmote.store.ledger_mark import LedgerMark, machine_facts
 from netmote.store.ledger_schema import LEDGER_NAME
 from netmote.store.position import Checkpoint, Gap, Position, Recovery
 from netmote.store.record_log import RecordLog
