@@ -9,9 +9,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
+from typing import Any, TypeVar
 
 from netmote import __version__
 from netmote.alerts.alert import Committed
+from netmote.analysis.analysis import Analysis
 from netmote.analysis.assembly import Assembled, assemble
 from netmote.clock import NANOSECONDS_PER_SECOND, Clock
 from netmote.control.protocol import socket_path
@@ -61,6 +63,13 @@ _DELIVER_SECONDS = 3.0
 _MAINTAIN_SECONDS = 60.0
 _LEVEL_SECONDS = 2.0
 _LOOP_PROBE_SECONDS = 0.1
+
+
+T = TypeVar("T")
+
+
+async def _nothing(_analysis: Analysis) -> Any:
+    return None
 
 
 class Daemon:
@@ -344,11 +353,23 @@ class Daemon:
     async def _assemble(self, config: Config, selection: Selection) -> Assembled:
         return await asyncio.to_thread(assemble, config, sensor=self.sensor, selection=selection)
 
-    async def _replace_analysis(self, assembled: Assembled, config: Config) -> None:
+    async def with_analysis_paused(self, work: Callable[[Analysis], Awaitable[T]]) -> T:
+        """Do some work on what is stored while no analysis runs; a new one begins from what is stored then. Raises ReloadRefused."""
+        async with self._reloading:
+            if self._is_stopping:
+                raise ReloadRefused("the daemon is stopping")
+            assembled = await self._assemble(self.config, self.models.selection)
+            return await self._replace_analysis(assembled, self.config, between=work)
+
+    async def _replace_analysis(
+        self, assembled: Assembled, config: Config, *, between: Callable[[Analysis], Awaitable[T]] = _nothing
+    ) -> T:
+        """`between` is given the old analysis, once it is written down and before it is closed."""
         old = self.analyse
         await self._legs.pop("analysis").stop(_STOP_SECONDS)
         try:
             await old.finish(_STOP_SECONDS)
+            return await between(old.analysis)
         finally:
             old.close()
             self._analyse = self._build_analysis(assembled, config)
