@@ -42,6 +42,13 @@ class Privacy:
             self._key = key_of(self._state_dir, privacy.key)
         self._at_rest = self.treatment(privacy.at_rest)
 
+    @property
+    def at_rest(self) -> AddressTreatment:
+        """What stands before the store, once open."""
+        if self._at_rest is None:
+            raise RuntimeError("the key is not read yet")
+        return self._at_rest
+
     def treatment(self, kind: Treatment) -> AddressTreatment:
         """A treatment of this kind, under this daemon's key."""
         privacy = self._config.privacy
@@ -59,9 +66,7 @@ class Privacy:
 
     def conceal(self, batches: tuple[Batch, ...]) -> tuple[Batch, ...]:
         """Records as they may be kept. For one worker thread at a time."""
-        if self._at_rest is None:
-            raise RuntimeError("the key is not read yet")
-        return tuple(concealed_batch(batch, self._at_rest) for batch in batches)
+        return tuple(concealed_batch(batch, self.at_rest) for batch in batches)
 
 
 def key_of(state_dir: Path, reference: SecretReference | str | None) -> bytes:
