@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from netmote.control.server import Handler
+from netmote.daemon.forgetting import forget_running
 from netmote.daemon.resending import resend
 from netmote.daemon.silencing import change_silences
 from netmote.records.entity import Entity
@@ -35,6 +36,11 @@ def commands(daemon: "Daemon") -> dict[str, Handler]:
         await daemon.analyse.accept(Entity.parse(str(request["entity"])))
         return {}
 
+    async def forget(request: dict[str, Any]) -> dict[str, Any]:
+        report = await forget_running(daemon, str(request["address"]))
+        daemon.survey.note_alerts([])
+        return {"report": report.to_document()}
+
     async def reload(_request: dict[str, Any]) -> dict[str, Any]:
         return {"said": await daemon.reload()}
 
@@ -53,5 +59,6 @@ def commands(daemon: "Daemon") -> dict[str, Handler]:
         "silence": silencing,
         "unsilence": silencing,
         "reload": reload,
+        "forget": forget,
         "resend": resending,
     }
