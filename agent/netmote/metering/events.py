@@ -14,14 +14,14 @@ _COUNTED_BITS = np.uint8(TCP_SYN | TCP_FIN | TCP_RST)
 def count_events(table: FlowRows, block: GroupedPackets, half_flow_row: NDArray[np.int64]) -> None:
     """Count them in the rows of their flows; `half_flow_row` (halves,) is the row of each half's flow."""
     packets, grouping, bits = block.packets, block.grouping, block.tcp_control_bits
-    flagged = np.flatnonzero(bits & _COUNTED_BITS)
+    flagged = ((bits & _COUNTED_BITS) != 0).nonzero()[0]
     if len(flagged):
         rows, flags = half_flow_row.take(grouping.half_of.take(flagged)), bits.take(flagged)
         _count(table, "tcp_syn_count", rows[(flags & (TCP_SYN | TCP_ACK)) == TCP_SYN])
         _count(table, "tcp_fin_count", rows[(flags & TCP_FIN) != 0])
         _count(table, "tcp_rst_count", rows[(flags & TCP_RST) != 0])
-    typed = np.flatnonzero(packets.icmp_type)
-    fragments = np.flatnonzero(packets.is_fragment)
+    typed = (packets.icmp_type != 0).nonzero()[0]
+    fragments = packets.is_fragment.nonzero()[0]
     dns = packets.dns
     if not (len(typed) or len(fragments) or len(dns)):
         return

@@ -1,8 +1,8 @@
 """Which flow a packet belongs to: the bidirectional Flow Key, its hash, and packets grouped by it.
 
 The key is unordered endpoints (address and port), protocol, IP version, outer and inner VLAN. A packet's direction is reversed
-when its source is the higher endpoint. Grouping sorts one 64-bit word per packet (47 hash bits, direction, position), which also
-yields time order inside a flow. Groups are then checked against the exact keys; when two flows share the 47 bits, an exact sort
+when its source is the higher endpoint. Grouping sorts one 64-bit word per packet (version, 46 hash bits, direction, position), which also
+yields time order inside a flow. Groups are then checked against the exact keys; when two flows share the 46 bits, an exact sort
 takes the hash's place, so a collision costs time and never merges flows.
 """
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from netmote.capture.packets import PacketColumns
 
 MOST_PACKETS = 65_536  # a position has 16 bits
+_SIX_BIT = np.uint64(1 << 63)
 _HASH_BITS = np.uint64(0xFFFF_FFFF_FFFE_0000)
 _POSITION = np.uint64(0xFFFF)
 IS_SIX = np.uint64(0x200)  # of `flow_class`: version 6
@@ -41,7 +42,7 @@ class Keys:
     def at(self, position: NDArray[np.int64]) -> "Keys":
         """The keys of some packets."""
         flow_class = self.flow_class.take(position)
-        six = np.flatnonzero((flow_class & IS_SIX) != 0) if len(self.six_position) else self.six_position
+        six = ((flow_class & IS_SIX) != 0).nonzero()[0] if len(self.six_position) else self.six_position
         row = np.empty(len(position) if len(six) else 0, "i8")
         row[six] = np.arange(len(six))
         return Keys(
@@ -199,7 +200,10 @@ class Part:
 def group(keys: Keys) -> tuple[Grouping, bool]:
     """Group at least one and at most MOST_PACKETS packets by key; also whether the exact path was needed."""
     count = len(keys.hash)
-    word = keys.hash & _HASH_BITS
+    word = keys.hash >> np.uint64(1)
+    if len(keys.six_position):
+        word[keys.six_position] |= _SIX_BIT  # a hash shared across versions is no collision, and IPv6 comes last
+    word &= _HASH_BITS
     word |= _NUMBERS[:count]
     word |= keys.is_reversed.astype("u8") << np.uint64(16)
     word.sort()
@@ -209,8 +213,9 @@ def group(keys: Keys) -> tuple[Grouping, bool]:
     begins_half[0] = True
     np.not_equal(word[1:], word[:-1], out=begins_half[1:])
     begins_flow = begins_half.copy()
-    halves = np.flatnonzero(begins_half)
-    upper = word[halves] >> np.uint64(1)
+    halves = begins_half.nonzero()[0]
+    upper = word.take(halves)
+    upper >>= np.uint64(1)
     begins_flow[halves[1:]] = upper[1:] != upper[:-1]
     if _is_exact(keys, order, begins_flow):
         return _bounds(keys.is_reversed.take(order.take(halves)), order, begins_half, halves, begins_flow), False
@@ -232,8 +237,11 @@ def _bounds(
     is_flow = begins_flow[halves]
     flow_of = np.cumsum(is_flow, dtype="i8")
     flow_of -= 1
-    flow_half = np.flatnonzero(is_flow)
-    flow_last = np.append(flow_half[1:], len(halves)) - 1
+    flow_half = is_flow.nonzero()[0]
+    flow_last = np.empty_like(flow_half)
+    flow_last[:-1] = flow_half[1:]
+    flow_last[-1] = len(halves)
+    flow_last -= 1
     return Grouping(order, halves, ends, half_reversed.astype("i8"), half_of, flow_half, flow_last, flow_of)
 
 
@@ -248,13 +256,13 @@ def _is_exact(keys: Keys, order: NDArray[np.int64], begins_flow: NDArray[np.bool
         return False
     if not len(keys.six_position):
         return True
-    place = np.flatnonzero((flow_class & IS_SIX) != 0)  # neighbours of one flow are neighbours among these too
-    row = keys.six_row.take(order.take(place))
-    differs = np.zeros(len(place) - 1, "?")
+    first = len(order) - len(keys.six_position)
+    row = keys.six_row.take(order[first:])
+    differs = np.zeros(len(row) - 1, "?")
     for column in keys.six_far:
         ordered = column.take(row)
         differs |= ordered[1:] != ordered[:-1]
-    return not (differs > begins_flow.take(place[1:])).any()
+    return not (differs > begins_flow[first + 1 :]).any()
 
 
 def _group_exactly(keys: Keys) -> Grouping:

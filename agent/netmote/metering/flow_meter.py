@@ -90,7 +90,7 @@ class FlowMeter:
         self.flows_evicted = 0
         """Flows ended for LACK_OF_RESOURCES since the start."""
         self.collisions = 0
-        """Blocks in which two flows shared 47 hash bits and were told apart by their keys."""
+        """Blocks in which two flows of one version shared 46 hash bits and were told apart by their keys."""
 
     @classmethod
     def configured(cls, config: "MeteringConfig", *, source: str, interface: str) -> "FlowMeter":
@@ -229,8 +229,9 @@ class FlowMeter:
         first = grouping.first_packet
         flow_keys = keys.at(first)
         row, slot = self._table.find(flow_keys)
-        new = np.flatnonzero(row < 0)
-        new = new[np.argsort(first[new])]
+        new = (row < 0).nonzero()[0]
+        if len(new):
+            new = new[np.argsort(first[new])]
         if len(new) > self._table.free:
             if self._may_evict():
                 kept = int(first[new[self._table.free]])  # packets before the flow that found no room
@@ -296,7 +297,7 @@ class FlowMeter:
         in the block), and so do those that will begin at the positions `reopened`: returned.
         """
         flows = self._table.take_flows(row)
-        begun = np.flatnonzero(flows["flow_id"] == 0)
+        begun = (flows["flow_id"] == 0).nonzero()[0]
         ids = _NO_IDS
         if len(begun) or len(reopened):
             ids = self._next_ids(np.concatenate((first[begun], reopened)))

@@ -73,7 +73,7 @@ class FlowTable(FlowRows):
         where, wanted = (slot, tag) if which is None else (slot[which], tag[which])
         entry = self._index.take(where)
         found = (entry ^ wanted) - np.uint32(1)
-        todo = np.flatnonzero((found >= _ROW) & (entry != 0))
+        todo = ((found >= _ROW) & (entry != 0)).nonzero()[0]
         while len(todo):
             at = todo if which is None else which[todo]
             where = self._next_slot(slot[at])

@@ -47,7 +47,7 @@ def add_packets(
     pairs = table.control_bits.view("u2").reshape(-1)
     held = pairs.take(half_row)
     both |= held
-    more = np.flatnonzero(both != held)  # few: most packets bring no flag their flow has not had
+    more = (both != held).nonzero()[0]  # few: most packets bring no flag their flow has not had
     if len(more):
         pairs[half_row.take(more)] = both.take(more)
 
@@ -92,7 +92,7 @@ def _outside(
 ) -> NDArray[np.int64]:
     """Places of the `values` (n,) beyond what their halves (halves,) have had: few, but where a flow begins."""
     above = values - smallest.take(grouping.half_of)  # what is less wraps, and is far above
-    return np.flatnonzero(above > (largest - smallest).take(grouping.half_of))
+    return (above > (largest - smallest).take(grouping.half_of)).nonzero()[0]
 
 
 def _add_ttl(flows: NDArray[np.void], ttl: NDArray[np.uint8], grouping: Grouping) -> None:
@@ -101,7 +101,7 @@ def _add_ttl(flows: NDArray[np.void], ttl: NDArray[np.uint8], grouping: Grouping
     lowest = ttl.take(start)
     differs = np.not_equal(ttl[1:], ttl[:-1])
     differs[start[1:] - 1] = False
-    place = np.flatnonzero(differs) + 1
+    place = differs.nonzero()[0] + 1
     highest = lowest
     if len(place):
         highest, half = lowest.copy(), grouping.half_of.take(place)
@@ -126,8 +126,9 @@ def _half_sums(values: NDArray[np.uint64], end: NDArray[np.int64]) -> NDArray[np
 def _or_bits(bits: NDArray[np.uint8], grouping: Grouping) -> NDArray[np.uint8]:
     """OR per half: that of the first and the last packet, and then only the packets that add to it."""
     joined: NDArray[np.uint8] = bits.take(grouping.half_start) | bits.take(grouping.half_end)
-    more = np.flatnonzero(bits & ~joined.take(grouping.half_of))
-    np.bitwise_or.at(joined, grouping.half_of[more], bits[more])
+    more = ((bits & ~joined.take(grouping.half_of)) != 0).nonzero()[0]
+    if len(more):
+        np.bitwise_or.at(joined, grouping.half_of[more], bits[more])
     return joined
 
 

@@ -41,7 +41,7 @@ def reopenings(table: FlowRows, block: GroupedPackets, row: NDArray[np.int64], *
     `row` (flows,) are the table's rows.
     """
     grouping, bits = block.grouping, block.tcp_control_bits
-    syn = np.flatnonzero((bits & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+    syn = ((bits & (TCP_SYN | TCP_ACK)) == TCP_SYN).nonzero()[0]
     if not len(syn) or most <= 0:
         return None
     flow_of = grouping.flow_of

@@ -2,12 +2,13 @@
 
 Each half keeps the highest next expected sequence number, in the serial arithmetic of RFC 9293 section 3.4 (a number lies before
 another when their difference, modulo 2^32, is 2^31 or more). Of a stream in order every packet begins where the one before it ended,
-which costs a comparison. Where one does not, the half's numbers are unwrapped and followed by a running maximum; where that is not
-surely what packet by packet would find (numbers that jump about by 2^31, which no stream does), one number is followed packet by
-packet, through all such halves at once. So who chooses the numbers chooses between three costs a packet, each of them a constant:
-none grows with how many halves there are, or with how long they are.
+which costs a comparison. Where one does not, it and the few behind it are unwrapped and followed by a running maximum; where order is
+not back by then, all the rest of the half is. Where that is not surely what packet by packet would find (numbers that jump about by
+2^31, which no stream does), one number is followed packet by packet, through all such halves at once. So who chooses the numbers
+chooses between four costs a packet, each of them a constant: none grows with how many halves there are, or with how long they are.
 """
 
+from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
@@ -20,6 +21,7 @@ from netmote.metering.flow_rows import RETRANSMISSIONS, FlowRows
 _HALF_CIRCLE = 1 << 31
 _WRAP = 0xFFFF_FFFF
 _BEGIN = 1 << 32
+_SETTLED = 4  # packets from an odd one on in which most streams are in order again
 _FURTHEST, _APART = 1 << 40, np.int64(43)  # beyond any stream; streams are told apart above it
 
 
@@ -64,7 +66,8 @@ class _Streams:
         begins = np.empty(len(half), "?")
         begins[0] = True
         np.not_equal(half[1:], half[:-1], out=begins[1:])
-        self.first = np.flatnonzero(begins)
+        self.first = begins.nonzero()[0]
+        self.stop = np.append(self.first[1:], len(half))
 
     def stream_of(self, place: NDArray[np.int64]) -> NDArray[np.int64]:
         """Which stream each of these packets belongs to."""
@@ -80,40 +83,96 @@ class _Streams:
         ahead = np.empty(len(end), "u4")  # of where the packet before ended
         np.subtract(self.sequence[1:], end[:-1], out=ahead[1:])
         ahead[self.first] = np.where(expected == 0, 0, self.sequence.take(self.first) - expected)
-        newest = end.take(np.append(self.first[1:], len(end)) - 1)
+        newest = end.take(self.stop - 1)
         ahead += self.length  # no carry where it matters: a length is small against the circle
-        odd = np.flatnonzero((ahead >= _HALF_CIRCLE) | (ahead < self.length))
+        odd = ((ahead >= _HALF_CIRCLE) | (ahead < self.length)).nonzero()[0]
         if not len(odd):
             return odd, newest
-        # Up to its first odd packet a stream was in order: from there on it is followed.
-        stream = self.stream_of(odd)
-        is_first = np.append(True, stream[1:] != stream[:-1])
-        begin, stream = odd[is_first], stream[is_first]
-        stop = np.append(self.first[1:], len(end)).take(stream)
-        before = np.where(begin == self.first.take(stream), expected.take(stream), end.take(begin - 1))
-        counts = stop - begin
-        first = np.cumsum(counts) - counts
-        place = np.arange(int(counts.sum())) + np.repeat(begin - first, counts)
-        again, ends, is_sure = _unwrapped(self.sequence.take(place), self.length.take(place), first, counts, before)
-        newest[stream] = ends
-        if is_sure is None:
-            return place[again], newest
-        unsure = np.flatnonzero(~is_sure)
-        chosen = np.flatnonzero(np.repeat(~is_sure, counts))
-        at, counts = place.take(chosen), counts.take(unsure)
-        again[chosen], ends = _one_by_one(self.sequence.take(at), self.length.take(at), counts, before.take(unsure))
-        newest[stream.take(unsure)] = ends
-        return place[again], newest
+        pieces = _pieces(odd, self.stream_of(odd), self.stop)
+        before = self._before(pieces, end, expected)
+        again, ends, is_sure = _unwrapped(self, pieces, before)
+        # Behind a piece its stream is in order again where its last packet is the furthest, or nothing is behind it.
+        is_last = pieces.stop == self.stop.take(pieces.stream)
+        is_settled = is_last | (ends == end.take(pieces.stop - 1))
+        if is_sure is not None:
+            is_settled &= is_sure
+        newest[pieces.stream[is_last]] = ends[is_last]
+        if is_settled.all():
+            return pieces.places()[again], newest
+        unsettled = np.zeros(len(newest), "?")
+        unsettled[pieces.stream[~is_settled]] = True
+        again &= ~np.repeat(unsettled.take(pieces.stream), pieces.counts)
+        found = [pieces.places()[again], self._follow_to_the_end(pieces.whole(unsettled, self.stop), end, expected, newest)]
+        return np.concatenate(found), newest
+
+    def _before(self, pieces: "_Pieces", end: NDArray[np.uint32], expected: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """(pieces,) what was expected before the first packet of each; those before it in its stream were in order."""
+        is_first = pieces.begin == self.first.take(pieces.stream)
+        return np.where(is_first, expected.take(pieces.stream), end.take(pieces.begin - 1))
+
+    def _follow_to_the_end(
+        self, pieces: "_Pieces", end: NDArray[np.uint32], expected: NDArray[np.uint32], newest: NDArray[np.uint32]
+    ) -> NDArray[np.int64]:
+        """The packets that come again in pieces that each are the rest of a stream; what is expected then goes into `newest`."""
+        before, place = self._before(pieces, end, expected), pieces.places()
+        again, ends, is_sure = _unwrapped(self, pieces, before)
+        newest[pieces.stream] = ends
+        if is_sure is not None:
+            unsure = np.flatnonzero(~is_sure)
+            chosen = np.flatnonzero(np.repeat(~is_sure, pieces.counts))
+            at, counts = place.take(chosen), pieces.counts.take(unsure)
+            again[chosen], ends = _one_by_one(self.sequence.take(at), self.length.take(at), counts, before.take(unsure))
+            newest[pieces.stream.take(unsure)] = ends
+        return place[again]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pieces:
+    """Packets of streams that are followed: places `begin` to `stop` of each of these streams, in order, none in two pieces."""
+
+    stream: NDArray[np.int64]
+    begin: NDArray[np.int64]
+    stop: NDArray[np.int64]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        return self.stop - self.begin
+
+    @property
+    def first(self) -> NDArray[np.int64]:
+        """Where each begins among all their packets."""
+        return np.cumsum(self.counts) - self.counts
+
+    def places(self) -> NDArray[np.int64]:
+        """Every packet of them."""
+        place: NDArray[np.int64] = np.repeat(self.begin - self.first, self.counts)
+        place += np.arange(len(place))
+        return place
+
+    def whole(self, wanted: NDArray[np.bool_], stop: NDArray[np.int64]) -> "_Pieces":
+        """Of each stream that is `wanted` (streams,), one piece from its first one on to its `stop` (streams,)."""
+        is_first = np.append(True, self.stream[1:] != self.stream[:-1]) & wanted.take(self.stream)
+        stream = self.stream[is_first]
+        return _Pieces(stream, self.begin[is_first], stop.take(stream))
+
+
+def _pieces(odd: NDArray[np.int64], stream: NDArray[np.int64], stop: NDArray[np.int64]) -> _Pieces:
+    """From each odd packet on as far as order is likely to be back, and no further than its stream (`stream` of each, and its `stop`)."""
+    begins = np.empty(len(odd), "?")
+    begins[0] = True
+    begins[1:] = (odd[1:] - odd[:-1] >= _SETTLED) | (stream[1:] != stream[:-1])
+    first = begins.nonzero()[0]
+    last = np.append(first[1:], len(odd)) - 1
+    stream = stream.take(first)
+    return _Pieces(stream, odd.take(first), np.minimum(odd.take(last) + _SETTLED, stop.take(stream)))
 
 
 def _unwrapped(
-    sequence: NDArray[np.uint32],
-    length: NDArray[np.uint32],
-    first: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    expected: NDArray[np.uint32],
+    streams: _Streams, pieces: _Pieces, expected: NDArray[np.uint32]
 ) -> tuple[NDArray[np.bool_], NDArray[np.uint32], NDArray[np.bool_] | None]:
-    """(n,) whether each packet comes again, (streams,) what is expected next, (streams,) whether that is sure, None: of all."""
+    """(n,) whether each packet comes again, (pieces,) what is expected next, (pieces,) whether that is sure, None: of all."""
+    place, first, counts = pieces.places(), pieces.first, pieces.counts
+    sequence, length = streams.sequence.take(place), streams.length.take(place)
     base = np.where(expected == 0, sequence.take(first), expected)
     step = np.empty(len(sequence), "u4")
     np.subtract(sequence[1:], sequence[:-1], out=step[1:])
