@@ -7,6 +7,8 @@ import typing
 from pathlib import Path
 
 import pytest
+from server_process import beside_python
+from sink_certificates import Authority
 
 from netmote.config.document import check_document, parse_document
 from netmote.daemon.config import Config, SinkConfig
@@ -27,6 +29,42 @@ def test_configuration_on_the_page_is_accepted() -> None:
     block = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0]
     config = check_document(parse_document(block, "sinks.md"), Config)
     assert [sink.type for sink in config.sinks] == ["journal", "webhook", "alertmanager"]
+
+
+def test_each_example_of_a_sink_is_accepted() -> None:
+    """Every kind of sink has one on the page."""
+    blocks = [block for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if block.startswith("sinks:")]
+    shown = [sink.type for block in blocks for sink in check_document(parse_document(block, "sinks.md"), Config).sinks]
+    configured = {
+        typing.get_args(model.model_fields["type"].annotation)[0] for model in typing.get_args(typing.get_args(SinkConfig)[0])
+    }
+    assert configured == set(shown)
+
+
+def test_nats_server_takes_the_configuration_on_the_page(tmp_path: Path) -> None:
+    """As its own check has it."""
+    block = re.findall(r"```conf\n(jetstream.*?)```", PAGE, re.DOTALL)[0]
+    (tmp_path / "nats.conf").write_text(block)
+    checked = subprocess.run(
+        [beside_python("nats-server"), "-t", "-c", tmp_path / "nats.conf"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_rsyslog_takes_the_configuration_on_the_page(tmp_path: Path) -> None:
+    """As its own check has it, with certificates that are there."""
+    program = shutil.which("rsyslogd") or "/usr/sbin/rsyslogd"
+    if not Path(program).exists():
+        pytest.skip("rsyslog is not installed")
+    authority = Authority(tmp_path)
+    pair = authority.issue("server")
+    block = re.findall(r"```rsyslog\n(.*?)```", PAGE, re.DOTALL)[0]
+    for shown, there in (("ca.pem", authority.file), ("server.pem", pair.certificate), ("server.key", pair.key)):
+        block = block.replace(f"/etc/netmote/{shown}", str(there))
+    (tmp_path / "rsyslog.conf").write_text(block)
+    checked = subprocess.run([program, "-N1", "-f", tmp_path / "rsyslog.conf"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    assert "error" not in checked.stderr.lower()
 
 
 def test_every_sink_is_in_the_table_of_promises() -> None:
