@@ -295,3 +295,26 @@ async def test_a_device_without_sys_up_time() -> None:
     del bench.device.objects[(1, 3, 6, 1, 2, 1, 1, 3, 0)]
     bench.device.rewrite = lambda varbinds: [Varbind(v.oid, v.tag, v.value) for v in varbinds]
     assert (await bench.read()).instant.sys_up_time is None
+
+
+async def test_repetitions_are_halved_at_once_and_raised_slowly() -> None:
+    """An agent that says tooBig for a while is asked for less, then for a little more whenever names are learnt again, until it costs no
+    more than one that never said so; one that says it for ever costs a question or two in five minutes.
+    """
+    bench, bearing_all = Bench(ports=60), Bench(ports=60)
+    bench.device.too_big_above = 20
+    await bearing_all.read()
+
+    async def requests() -> list[int]:
+        bench.pass_time(REFRESH_SECONDS + 1)
+        await bench.read()
+        return [varbinds for _, varbinds in bench.device.requests]
+
+    await requests()
+    for _ in range(3):
+        assert sum(varbinds > 20 for varbinds in await requests()) <= 2
+    bench.device.too_big_above = None
+    costs = [len(await requests()) for _ in range(12)]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] > 1.4 * costs[-1], "slowly"
+    assert costs[-1] == len(bearing_all.device.requests)

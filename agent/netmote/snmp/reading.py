@@ -125,7 +125,7 @@ class DeviceReader:
     """Reads one device, remembering its layout. Not safe for two reads at once."""
 
     def __init__(self, *, clock: Clock, max_repetitions: int) -> None:
-        self._clock, self._max_repetitions = clock, max_repetitions
+        self._clock, self._max_repetitions, self._most_repetitions = clock, max_repetitions, max_repetitions
         self._requests_in_flight = REQUESTS_IN_FLIGHT
         self.is_ordered = True  # whether OIDs of the device's tables increase
         self._layout: _Layout | None = None
@@ -184,6 +184,7 @@ class DeviceReader:
 
     async def _learn(self, session: SnmpSession, signature: tuple[int | None, int | None]) -> _Layout:
         self._requests_in_flight = REQUESTS_IN_FLIGHT  # what it lost may have been lost on the way: tried again now and then
+        self._max_repetitions = min(self._max_repetitions + max(1, self._max_repetitions // 8), self._most_repetitions)  # slowly
         system, _ = await get_cells(session, _SYSTEM_SCALARS)
         identity, _ = await get_cells(session, _IDENTITY_SCALARS)
         names = await self._walk(session, _NAME_COLUMNS)
