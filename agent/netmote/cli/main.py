@@ -88,6 +88,12 @@ def _doctor() -> Command:
     return doctor
 
 
+def _forget() -> Command:
+    from netmote.cli.forget import forget
+
+    return forget
+
+
 def _collector() -> Command:
     from netmote.cli.collector import collector
 
@@ -131,6 +137,7 @@ COMMANDS: dict[str, tuple[Callable[[], Command | typer.Typer], str]] = {
     "tail": (_tail, "Follow records, scores or alerts live, as JSON lines."),
     "doctor": (_doctor, "Check what a sensor needs, and how to mend what is wrong."),
     "alerts": (_alerts, "List, explain and silence alerts."),
+    "forget": (_forget, "Take an address out of everything this sensor keeps."),
     "collector": (_collector, "Receive alerts and heartbeats of sensors: the reference upstream."),
     "report": (_report, "Write a report with plots, as one HTML file."),
     "export": (_export, "Export recorded telemetry."),
