@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from netmote.daemon.components import build_sink
 from netmote.daemon.config import Config, load_config
 from netmote.errors import ConfigError
+from netmote.sinks.alertmanager.sink import AlertmanagerSink
 from netmote.sinks.journal.sink import JournalSink
 from netmote.sinks.webhook.sink import WebhookSink
 
@@ -13,10 +14,20 @@ from netmote.sinks.webhook.sink import WebhookSink
 def test_each_type_has_its_class() -> None:
     """The discriminator of the document and the class that is built agree, and the name goes with it."""
     config = Config.model_validate(
-        {"sinks": [{"type": "journal", "name": "here"}, {"type": "webhook", "name": "there", "url": "http://127.0.0.1:1/"}]}
+        {
+            "sinks": [
+                {"type": "journal", "name": "here"},
+                {"type": "webhook", "name": "there", "url": "http://127.0.0.1:1/"},
+                {"type": "alertmanager", "name": "people", "url": "http://127.0.0.1:1/"},
+            ]
+        }
     )
     built = [build_sink(sink) for sink in config.sinks]
-    assert [(type(sink), sink.name) for sink in built] == [(JournalSink, "here"), (WebhookSink, "there")]
+    assert [(type(sink), sink.name) for sink in built] == [
+        (JournalSink, "here"),
+        (WebhookSink, "there"),
+        (AlertmanagerSink, "people"),
+    ]
 
 
 def test_sink_names_are_unique() -> None:

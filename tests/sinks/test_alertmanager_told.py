@@ -8,11 +8,15 @@ from sink_alerts import SECOND, START, committed_alert
 from netmote.alerts.alert import AlertState, Committed
 from netmote.records.entity import Entity, EntityKind
 from netmote.scoring.finding import Severity
-from netmote.sinks.alertmanager.posted_alert import heartbeat, labels
+from netmote.sinks.alertmanager.posted_alert import described, heartbeat
 from netmote.sinks.alertmanager.told import ENDED_RETENTION_SECONDS, Told
 
 NOW = START + 100 * SECOND
 RESOLVED = {"state": AlertState.RESOLVED, "resolved_at_ns": START + 60 * SECOND, "revision": 2}
+
+
+def labels(committed: Committed) -> dict[str, str]:
+    return described(committed)["labels"]
 
 
 def knowing(*active: Committed) -> Told:

@@ -20,24 +20,10 @@ _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
 _MAX_CAUSES = 5
 
 
-def labels(committed: Committed) -> dict[str, str]:
-    """What identifies the alert. A severity that grows makes another one: routes go by it."""
-    document = alert_document(committed)
-    own = {
-        "alertname": document["group"],
-        "sensor": document["sensor"],
-        "severity": document["severity"],
-        "entity": f"{document['entity']['kind']}:{document['entity']['name']}",
-        "entity_kind": document["entity"]["kind"],
-        "fingerprint": document["fingerprint"],
-    }
-    given = {_label_name(name): value for name, value in document["labels"].items()}
-    return {name: value for name, value in {**given, **own}.items() if name and value}
-
-
 def described(committed: Committed) -> dict[str, Any]:
     """Labels and annotations: the alert without its times."""
-    return {"labels": labels(committed), "annotations": _annotations(committed)}
+    document = alert_document(committed)
+    return {"labels": _labels(document), "annotations": _annotations(committed, document)}
 
 
 def firing(alert: dict[str, Any], started_at_ns: int, *, now_ns: int) -> dict[str, Any]:
@@ -67,8 +53,22 @@ def heartbeat(beat: Heartbeat, *, now_ns: int) -> dict[str, Any]:
     }
 
 
-def _annotations(committed: Committed) -> dict[str, str]:
-    alert, document = committed.alert, alert_document(committed)
+def _labels(document: dict[str, Any]) -> dict[str, str]:
+    """What identifies the alert. A severity that grows makes another one: routes go by it."""
+    own = {
+        "alertname": document["group"],
+        "sensor": document["sensor"],
+        "severity": document["severity"],
+        "entity": f"{document['entity']['kind']}:{document['entity']['name']}",
+        "entity_kind": document["entity"]["kind"],
+        "fingerprint": document["fingerprint"],
+    }
+    given = {_label_name(name): value for name, value in document["labels"].items()}
+    return {name: value for name, value in {**given, **own}.items() if name and value}
+
+
+def _annotations(committed: Committed, document: dict[str, Any]) -> dict[str, str]:
+    alert = committed.alert
     causes = [
         f"{each['feature']} {each['value']:g}" + ("" if each["baseline"] is None else f" (usually {each['baseline']:g})")
         for each in document["contributors"][:_MAX_CAUSES]
