@@ -30,6 +30,8 @@ from netmote.scoring.shadow_trial import ShadowTrial, TrialStatus
 from netmote.scoring.state_bytes import pack, unpack
 from netmote.scoring.stateful_detector import StatefulDetector
 from netmote.scoring.usual import Usual
+from netmote.windows.schema import FeatureSchema
+from netmote.windows.schemas import ALL
 from netmote.windows.vector import Quality, VectorBatch
 
 KEEP_FIRING_NS = 60 * NANOSECONDS_PER_SECOND
@@ -121,7 +123,7 @@ class ModelScoring:
 
     def usual(self, vectors: VectorBatch) -> Usual:
         """What is usual for each entity of a window. Before `evaluate` of that window: as known from the windows before it."""
-        return self._baseline_of(vectors).usual(vectors)
+        return self._baseline_of(vectors.schema).usual(vectors)
 
     def evaluate(
         self, vectors: VectorBatch, rule_findings: Sequence[Finding] = ()
@@ -143,7 +145,7 @@ class ModelScoring:
                 # Only a rule that compared with the baseline gives a distance by itself.
                 deviating[index] |= any(told.sigma is not None for told in finding.contributors)
         good = vectors.quality == Quality.GOOD
-        baseline = self._baseline_of(vectors)
+        baseline = self._baseline_of(vectors.schema)
         limit = self.alpha
         scores: list[ScoreBatch] = []
         model_findings: list[Finding] = []
@@ -178,10 +180,26 @@ class ModelScoring:
 
     def accept(self, entity: Entity) -> None:
         """The operator accepts what this entity does now as normal: learn it anew."""
+        self._take_up_baselines()
         for _, calibration in self._calibrated():
             calibration.forget(entity)
         for baseline in self._baselines.values():
             baseline.forget(entity)
+
+    def forget(self, entity: Entity) -> bool:
+        """Drop everything about it for good. Returns whether anything was known."""
+        self._take_up_baselines()
+        known = any(entity in calibration.entities for _, calibration in self._calibrated())
+        known |= any(entity in baseline.entities for baseline in self._baselines.values())
+        for held in self._recent.values():
+            known |= held.pop(entity, None) is not None
+        for key, stored in tuple(self._stored_baselines.items()):
+            # Of a schema of another version, kept in case it comes back: it cannot be taken apart here.
+            if str(entity) in unpack(stored)[0].get("entities", ()):
+                del self._stored_baselines[key]
+                known = True
+        self.accept(entity)
+        return known
 
     def accept_device(self, device: Entity) -> None:
         """Learn a device and all of its ports anew: another one stands in its place."""
@@ -263,11 +281,17 @@ class ModelScoring:
         }
         self._baselines = {}
 
-    def _baseline_of(self, vectors: VectorBatch) -> Baseline:
-        key = vectors.schema.hash
+    def _take_up_baselines(self) -> None:
+        """Those that wait for the first window of their schema, as far as there are such windows."""
+        for schema in ALL:
+            if schema.hash in self._stored_baselines:
+                self._baseline_of(schema)
+
+    def _baseline_of(self, schema: FeatureSchema) -> Baseline:
+        key = schema.hash
         baseline = self._baselines.get(key)
         if baseline is None:
-            baseline = self._baselines[key] = Baseline(vectors.schema, max_entities=self._max_entities)
+            baseline = self._baselines[key] = Baseline(schema, max_entities=self._max_entities)
             stored = self._stored_baselines.pop(key, None)
             if stored is not None:
                 baseline.restore(stored)
@@ -354,7 +378,7 @@ class ModelScoring:
     def _finding(self, vectors: VectorBatch, index: int, surprise: float, name: str, answer: _Answer) -> Finding:
         entity = vectors.entities[index]
         row = int(np.searchsorted(answer.positions, index))
-        told = contributors(vectors, index, answer.contribution[row], self._baseline_of(vectors))
+        told = contributors(vectors, index, answer.contribution[row], self._baseline_of(vectors.schema))
         persistent = self._recent[name].get(entity, 0).bit_count() >= PERSISTENT
         return Finding(
             group=f"model:{name}:{family_of(told[0].feature) if told else 'unknown'}",
@@ -388,7 +412,7 @@ class ModelScoring:
         surprise = float(fusion.fuse(self._config.fusion, rule, model))
         if index is None:
             return replace(finding, surprise=surprise)
-        told = enriched(finding, vectors, index, self._baseline_of(vectors))
+        told = enriched(finding, vectors, index, self._baseline_of(vectors.schema))
         return replace(finding, surprise=surprise, contributors=told)
 
 
