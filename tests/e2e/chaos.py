@@ -29,9 +29,12 @@ from typing import Any
 FAKES = Path(__file__).parents[1] / "fakes"
 sys.path.insert(0, str(FAKES))
 
-from chaos_receivers import RECEIVERS, Arrival, ChaosAlertmanager, ChaosReceiver  # noqa: E402
+from chaos_brokers import BROKERS  # noqa: E402
+from chaos_receivers import RECEIVERS as KILLED  # noqa: E402
+from chaos_receivers import Arrival, ChaosAlertmanager, ChaosReceiver  # noqa: E402
 from server_process import ServerProcess  # noqa: E402
 
+RECEIVERS = {**KILLED, **BROKERS}
 WHOLE_SECONDS, WHOLE_KILLS = 400.0, 500
 _DRAIN_SECONDS = 120.0
 _POLL_SECONDS = 0.02
@@ -45,7 +48,8 @@ class Victim:
     process: ServerProcess
     weight: float = 1.0
     away_until: float | None = None
-    kills: int = 0
+    only_disconnects: bool = False
+    is_frozen: bool = False
 
 
 @dataclass
@@ -65,15 +69,19 @@ class Figures:
     active: int = 0
     notified: int = 0
     repeated: collections.Counter[str] = field(default_factory=collections.Counter)
+    disconnects: collections.Counter[str] = field(default_factory=collections.Counter)
+    lost_by_brokers: dict[str, int] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         kills = ", ".join(f"{name} {count}" for name, count in sorted(self.kills.items()))
         repeated = ", ".join(f"{name} {count}" for name, count in sorted(self.repeated.items()))
+        brokers = ", ".join(f"{name} lost {count}" for name, count in sorted(self.lost_by_brokers.items()))
         return (
             f"chaos: {self.seconds:.0f} s, seed {self.seed}: {sum(self.kills.values())} kills ({kills}), {self.alerts} alert revisions,"
             f" lost {self.lost}, duplicates after dropping repetitions by id {self.duplicates} (repetitions dropped: {repeated or 'none'}),"
-            f" poison quarantined {self.quarantined}, of {self.active} active alerts notified {self.notified}, identity held at {self.checks - self.broken} of {self.checks} checks"
+            f" poison quarantined {self.quarantined}, of {self.active} active alerts notified {self.notified}, identity held at {self.checks - self.broken} of {self.checks} checks,"
+            f" under {sum(self.disconnects.values())} disconnects {brokers or 'nobody'}"
         )
 
 
@@ -85,14 +93,17 @@ class Chaos:
         self._folder, self._seconds, self._seed, self._rate = folder, seconds, seed, rate
         self._random = random.Random(seed)
         self._receivers: list[ChaosReceiver] = [RECEIVERS[name](folder, seed) for name in receivers]
-        self._victims = [Victim(name, server) for each in self._receivers for name, server in each.servers.items()]
+        self._victims = [
+            Victim(name, server, only_disconnects=each.only_disconnects, is_frozen=each.is_frozen)
+            for each in self._receivers
+            for name, server in each.servers.items()
+        ]
         self._daemon = Victim("daemon", ServerProcess([], port=0, log=folder / "daemon.log"), weight=3.0)
         self._runs = 0
         self._truth_at_start = 0
 
     async def run(self) -> Figures:
         """All of it. Raises TimeoutError when it never comes to rest."""
-        (self._folder / "sinks.json").write_text(json.dumps([each.sink for each in self._receivers]))
         helpers = [helper for each in self._receivers for helper in each.helpers]
         try:
             for process in [*helpers, *(victim.process for victim in self._victims)]:
@@ -101,11 +112,13 @@ class Chaos:
                 await asyncio.to_thread(process.wait_ready)
             for receiver in self._receivers:
                 await receiver.prepare()
+            (self._folder / "sinks.json").write_text(json.dumps([each.sink for each in self._receivers]))
             self._start(self._daemon)
             self._rage([*self._victims, self._daemon])
             await self._settle()
             await self._compare()
         finally:
+            helpers = [helper for each in self._receivers for helper in each.helpers]  # those that `prepare` began, too
             for process in [*(victim.process for victim in [*self._victims, self._daemon]), *helpers]:
                 process.kill()
         return self.figures
@@ -116,7 +129,10 @@ class Chaos:
             self._truth_at_start = self._truth_size()
             script = [sys.executable, str(FAKES / "chaos_daemon.py"), str(self._folder)]
             victim.process.command = [*script, "--run", str(self._runs), "--seed", str(self._seed), "--rate", str(self._rate)]
-        victim.process.start_process()
+        if victim.is_frozen:
+            victim.process.thaw()
+        else:
+            victim.process.start_process()
         victim.away_until = None
 
     def _rage(self, victims: list[Victim]) -> None:
@@ -154,13 +170,16 @@ class Chaos:
         return path.stat().st_size if path.exists() else 0
 
     def _next_kill(self, now: float) -> float:
-        """A third more often than asked, since some fall on those who are away."""
-        return now + self._random.expovariate(WHOLE_KILLS / WHOLE_SECONDS * 4 / 3)
+        """Two thirds more often than asked: some fall on those who are away, and some break connections only."""
+        return now + self._random.expovariate(WHOLE_KILLS / WHOLE_SECONDS * 5 / 3)
 
     def _kill(self, victim: Victim, away_seconds: float) -> None:
         if victim.away_until is None:
-            victim.process.kill()
-            self.figures.kills[victim.name] += 1
+            if victim.is_frozen:
+                victim.process.freeze()
+            else:
+                victim.process.kill()
+            (self.figures.disconnects if victim.only_disconnects else self.figures.kills)[victim.name] += 1
             victim.away_until = time.monotonic() + away_seconds
 
     def _notice_end(self, victim: Victim) -> None:
@@ -233,6 +252,9 @@ class Chaos:
         once = set(arrivals)  # a repetition is the same in id, epoch and number
         duplicates = len(once) - len({(each.ledger_epoch, each.seq) for each in once}) + len(once) - len(got)
         repeated = len(arrivals) - len(once)
+        if receiver.only_disconnects:
+            figures.lost_by_brokers[name] = len(lost)
+            lost = set()
         figures.lost += len(lost)
         figures.duplicates += duplicates
         figures.strangers += len(strangers)

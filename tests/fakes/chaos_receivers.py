@@ -43,6 +43,9 @@ class ChaosReceiver(ABC):
     servers: dict[str, ServerProcess]
     # Processes that are needed and never killed.
     helpers: Sequence[ServerProcess] = ()
+    # Its connections are broken and its server lives on: see `chaos_brokers`. By freezing it, where nothing stands in between.
+    only_disconnects = False
+    is_frozen = False
     # Of one that is told the present state: how often.
     resend_seconds: float | None = None
 
