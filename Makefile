@@ -42,7 +42,7 @@ chaos: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.soak
 
-# NETMOTE_SUITE=bookworm for the other; the interpreter must be the suite's.
+# The package in a booted Debian 13, which has Python 3.13: some interpreter of that version must be there to compile for it.
 test-packaging: $(VENV)/.dev
 	packaging/install-test-packages.sh
 	NETMOTE_SUITE=$${NETMOTE_SUITE:-trixie} $(BIN)/pytest tests/packaging

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from box import ROOT, Box, booted, missing_tools
 
 SUITE = os.environ.get("NETMOTE_SUITE", "bookworm")
+PYTHON_OF = {"bookworm": "3.11", "trixie": "3.13"}
 
 
 @pytest.fixture(scope="session")
@@ -24,16 +25,29 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     absent = [*missing_tools(), *(tool for tool in ("dh", "dpkg-buildpackage") if shutil.which(tool) is None)]
     if absent:
         pytest.skip(f"not installed: {', '.join(absent)}")
+    version = PYTHON_OF[SUITE]
+    if not _has(f"python{version}"):
+        pytest.skip(f"python{version}, the interpreter of {SUITE}, is not installed")
     done = subprocess.run(
         ["packaging/build-deb.sh", sys.prefix],
         cwd=ROOT,
-        env={**os.environ, "COMPRESSION": "zstd"},
+        env={**os.environ, "COMPRESSION": "zstd", "PYTHON_VERSION": version},
         check=False,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return ROOT / done.stdout.split()[-1]
+
+
+def _has(interpreter: str) -> bool:
+    """Whether it runs: a stand-in of pyenv may only say that it would not."""
+    if interpreter == "python{}.{}".format(*sys.version_info):
+        return True
+    return (
+        shutil.which(interpreter) is not None
+        and not subprocess.run([interpreter, "-c", ""], check=False, capture_output=True).returncode
+    )
 
 
 @pytest.fixture(scope="session")

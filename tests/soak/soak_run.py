@@ -124,7 +124,7 @@ def _daemon(load: Load, folder: Path, processor: int) -> DaemonProcess:
 
 
 def _measured(daemon: DaemonProcess, load: Load, seconds: float, processor: int) -> Outcome:
-    daemon.start()
+    daemon.start(60.0)
     assert daemon.process is not None
     namespace, port = load.wire.right, daemon.config["web"]["port"]
 
