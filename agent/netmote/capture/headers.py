@@ -57,7 +57,7 @@ def decode(
         before = network.offset - frames.offset
         wire = frames.wire_length - before
         if frames.is_tagged is not None:
-            wire -= 4 * frames.is_tagged
+            wire[frames.is_tagged.nonzero()[0]] -= 4
         datagrams = Datagrams(frames.buffer, network.ether_type, network.offset, frames.captured - before, wire)
         np.add(network.offset, 20, out=columns.transport)  # of plain packets
         odd = (columns.flow_class == 0).nonzero()[0]
@@ -124,8 +124,7 @@ def _decode_moved(datagrams: Datagrams, odd: NDArray[np.int64], columns: Columns
 
 
 def _decode_odd(datagrams: Datagrams, odd: NDArray[np.int64], columns: Columns, reason: NDArray[np.uint8]) -> None:
-    """Everything that is not plain: its rows are cleared, then decoded, or it gets its reason."""
-    columns.clear(odd)
+    """Everything that is not plain: it is decoded, every column but those of ICMP and fragments anew, or it gets its reason."""
     kind = datagrams.ether_type[odd]
     reason[odd] = Undecodable.NOT_IP
     reason[odd[kind == ETHERTYPE_ARP]] = Undecodable.ARP

@@ -195,12 +195,17 @@ def decode_ipv6(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns)
     columns.transport[plain] = offset[chosen] + _IPV6_HEADER
     columns.flow_class[plain] = next_header[chosen] | np.uint64(6 << 8)
     behind = header[chosen, _IPV6_HEADER:]
-    columns.source_word[plain], columns.destination_word[plain] = behind.view("u2")[:, :2].T
+    ports = behind.view("u2")
+    columns.source_word[plain], columns.destination_word[plain] = ports[:, 0], ports[:, 1]
     has_tcp = is_tcp[chosen]
     columns.tcp_control_bits[plain] = behind[:, 13] * has_tcp
     columns.tcp_sequence[plain] = behind.view(">u4")[:, 1] * has_tcp
-    behind_tcp = (total[chosen] - _IPV6_HEADER - ((behind[:, 12] >> 4).astype("i8") << 2)) * has_tcp
-    columns.tcp_payload_octets[plain] = np.clip(behind_tcp, 0, 0xFFFF)
+    behind_tcp = total[chosen] - _IPV6_HEADER
+    behind_tcp -= (behind[:, 12] >> 4) << 2
+    behind_tcp *= has_tcp
+    np.maximum(behind_tcp, 0, out=behind_tcp)
+    np.minimum(behind_tcp, 0xFFFF, out=behind_tcp)
+    columns.tcp_payload_octets[plain] = behind_tcp
     if not isinstance(chosen, slice):
         rest = np.flatnonzero(~is_plain)
         rows = rows[rest]

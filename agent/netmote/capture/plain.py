@@ -75,14 +75,16 @@ def decode_plain(
     columns.time_to_live[part] = second
     offset_and_bits = column_at(rows, 32, "u2")
     np.multiply((offset_and_bits >> np.uint16(8)).astype("u1"), has_bits, out=columns.tcp_control_bits[part])
-    np.multiply(column_at(rows, 24, "u4").byteswap(), has_bits, out=columns.tcp_sequence[part])
+    sequence = columns.tcp_sequence[part]
+    sequence[:] = seen_at(rows, 24, ">u4")
+    sequence *= has_bits
     # The IP header of 20 octets, and the data offset in words of four.
     headers = (offset_and_bits >> np.uint16(2)) & np.uint16(0x3C)
     headers += np.uint16(20)
     np.minimum(headers, total, out=headers)
     total -= headers
     np.multiply(total, has_bits, out=columns.tcp_payload_octets[part])
-    icmp = (protocol == PROTOCOL_ICMP).nonzero()[0]
+    icmp = (plain & (protocol == PROTOCOL_ICMP)).nonzero()[0]  # of the others, types and codes stay 0
     if len(icmp):
         columns.icmp_type[part][icmp] = rows[icmp, 20]
         columns.icmp_code[part][icmp] = rows[icmp, 21]
@@ -93,7 +95,11 @@ def ether_types(rows: NDArray[np.uint8], begin: int) -> NDArray[np.uint16]:
     return column_at(rows, begin + _ETHER_TYPE, "u2").byteswap()
 
 
+def seen_at(rows: NDArray[np.uint8], place: int, kind: DTypeLike) -> NDArray[Any]:
+    """(n,) the values of this type that stand at this place of each row, as they lie."""
+    return rows[:, place : place + np.dtype(kind).itemsize].view(kind).reshape(-1)
+
+
 def column_at(rows: NDArray[np.uint8], place: int, kind: DTypeLike) -> NDArray[Any]:
-    """(n,) the values of this type that stand at this place of each row, copied."""
-    width = np.dtype(kind).itemsize
-    return rows[:, place : place + width].view(kind).reshape(-1).copy()
+    """(n,) the same, side by side."""
+    return seen_at(rows, place, kind).copy()

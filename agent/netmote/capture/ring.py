@@ -242,7 +242,7 @@ class Ring:
             frames = with_segments(frames, read.segment_kind)
         else:
             frames = with_estimated_segments(frames, lambda: int(struct.unpack_from("i", self._ask(_SIOCGIFMTU), 16)[0]))
-        tagged = (read.status & np.uint32(_STATUS_VLAN_VALID)).nonzero()[0]
+        tagged = ((read.status & np.uint32(_STATUS_VLAN_VALID)) != 0).nonzero()[0]
         if len(tagged):
             frames = self._tagged(frames, read, tagged, layout, offset)
         self._latest_ns = int(read.timestamp_ns[-1]) if len(offset) else self._latest_ns

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from netmote.capture.frames import even_parts, rows_at
 from netmote.capture.internet import Columns
-from netmote.capture.plain import ETHERNET_HEADER, PLAIN_ROW, column_at, decode_plain, ether_types
+from netmote.capture.plain import ETHERNET_HEADER, PLAIN_ROW, decode_plain, ether_types, seen_at
 from netmote.capture.virtio_header import GSO_TYPE, VIRTIO_HEADER_BYTES
 
 _LAST_USUAL_BEGIN = 92  # of a frame in its record: TPACKET_V3 with the virtio_net_hdr (see `ring_layout`); of TPACKET_V2 it is 76
@@ -46,26 +46,26 @@ class RecordReading:
     ) -> None:
         def head(name: str) -> NDArray[Any]:
             kind, place = record.fields[name][:2] if record.fields else (record, 0)
-            return column_at(rows, int(place), kind)
+            return seen_at(rows, int(place), kind)
 
-        timestamp, second = self.timestamp_ns[part], head("second")
-        np.copyto(timestamp, head("nanosecond"))
+        timestamp, second = self.timestamp_ns[part], head("second").copy()
+        timestamp[:] = head("nanosecond")
         if (second == second[0]).all():
             timestamp += int(second[0]) * 1_000_000_000
         else:
             timestamp += second * np.int64(1_000_000_000)
-        self.captured[part] = captured = head("captured")
+        self.captured[part] = head("captured")
         self.length[part] = head("length")
         self.status[part] = head("status")
-        place = head("mac")
+        place = head("mac").copy()
         np.add(at, place, out=self.begin[part])
         begin = int(place[0])  # nearly always the same in all
         if not VIRTIO_HEADER_BYTES <= begin <= _LAST_USUAL_BEGIN or (place != begin).any():
             begin = VIRTIO_HEADER_BYTES
             rows = rows_at(buffer, self.begin[part] - begin, begin + self._link + PLAIN_ROW)
-        self.segment_kind[part] = column_at(rows, begin - VIRTIO_HEADER_BYTES + GSO_TYPE, "u1")
+        self.segment_kind[part] = seen_at(rows, begin - VIRTIO_HEADER_BYTES + GSO_TYPE, "u1")
         ether_type = None
         if self.ether_type is not None:
             ether_type = self.ether_type[part]
             ether_type[:] = ether_types(rows, begin)
-        decode_plain(rows[:, begin + self._link :], ether_type, captured, self.columns, part, link_header=self._link)
+        decode_plain(rows[:, begin + self._link :], ether_type, self.captured[part], self.columns, part, link_header=self._link)
