@@ -173,13 +173,9 @@ def decode_ipv6(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns)
     next_header = header[:, 6].copy()
     payload = header.view(">u2")[:, 2].astype("i8")
     total = payload + _IPV6_HEADER
-    empty = np.flatnonzero(payload == 0)
+    empty = (payload == 0).nonzero()[0]
     if len(empty):
-        kind, beyond = next_header[empty], wire[empty]
-        is_whole_wire = (kind == PROTOCOL_TCP) & (beyond >= _IPV6_HEADER + 20)  # less is the padding of a short frame
-        is_whole_wire |= (kind == PROTOCOL_UDP) & (beyond >= _IPV6_HEADER + 8)
-        is_whole_wire |= (kind == _HOP_BY_HOP) & (beyond > _IPV6_HEADER + 0xFFFF)
-        total[empty] = np.where(is_whole_wire, np.maximum(beyond, _IPV6_HEADER), _IPV6_HEADER)
+        total[empty] = _of_empty(next_header[empty], wire[empty])
     columns.ip_total_length[rows] = total
     columns.ip_class_of_service[rows] = (header[:, 0] << 4) | (header[:, 1] >> 4)
     columns.time_to_live[rows] = header[:, 7]
@@ -203,9 +199,7 @@ def decode_ipv6(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns)
     behind_tcp = total[chosen] - _IPV6_HEADER
     behind_tcp -= (behind[:, 12] >> 4) << 2
     behind_tcp *= has_tcp
-    np.maximum(behind_tcp, 0, out=behind_tcp)
-    np.minimum(behind_tcp, 0xFFFF, out=behind_tcp)
-    columns.tcp_payload_octets[plain] = behind_tcp
+    columns.tcp_payload_octets[plain] = np.minimum(np.maximum(behind_tcp, 0), 0xFFFF)
     if not isinstance(chosen, slice):
         rest = np.flatnonzero(~is_plain)
         rows = rows[rest]
@@ -220,6 +214,14 @@ def decode_ipv6(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns)
             rows, columns, payload_end=np.where(is_fragment, 0, offset[rest] + total[rest])
         )
     return reason
+
+
+def _of_empty(kind: NDArray[np.uint8], wire: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Total lengths of packets that claim no payload, by what comes next and how long they are on the wire."""
+    is_whole_wire = (kind == PROTOCOL_TCP) & (wire >= _IPV6_HEADER + 20)  # less is the padding of a short frame
+    is_whole_wire |= (kind == PROTOCOL_UDP) & (wire >= _IPV6_HEADER + 8)
+    is_whole_wire |= (kind == _HOP_BY_HOP) & (wire > _IPV6_HEADER + 0xFFFF)
+    return np.where(is_whole_wire, np.maximum(wire, _IPV6_HEADER), _IPV6_HEADER)
 
 
 def _follow_chain(
