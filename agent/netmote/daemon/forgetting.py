@@ -22,6 +22,7 @@ from netmote.daemon.evidence_files import evidence_dir
 from netmote.daemon.learned import LearnedFile
 from netmote.daemon.privacy import Privacy
 from netmote.errors import NetmoteError
+from netmote.models.selection import FILE_NAME, Selection, SelectionUnreadable, read_selection
 from netmote.privacy.forgetting import Forgetting
 from netmote.records.entity import Entity, EntityKind
 from netmote.store.forgetting import ForgottenAlerts, ForgottenTelemetry
@@ -58,8 +59,9 @@ def forgetting_of(address: str, privacy: Privacy) -> Forgetting:
     """What to forget for an address as an operator names it. Raises ForgetRefused."""
     try:
         named = ip_address(address.strip())
-        at_rest = privacy.at_rest.address(named)
-        if privacy.at_rest.kind == "truncate":
+        treatment = privacy.at_rest()
+        at_rest = treatment.address(named)
+        if treatment.kind == "truncate":
             raise ForgetRefused(f"at rest only the network {at_rest} is kept: no single host of it can be told from the others")
         return Forgetting([named] if at_rest == named else [named, at_rest])
     except ValueError as error:
@@ -112,7 +114,8 @@ async def forget_without_daemon(config: Config, state_dir: Path, address: str, *
         privacy = Privacy(config, state_dir)
         await asyncio.to_thread(privacy.open)
         learned = learned_file(state_dir, config)
-        assembled = await asyncio.to_thread(assemble, config, sensor=config.sensor_name)
+        selection = await asyncio.to_thread(_selection, state_dir)
+        assembled = await asyncio.to_thread(assemble, config, sensor=config.sensor_name, selection=selection)
         await asyncio.to_thread(learned.load_into, assembled.analysis)
         return await forget_in_state(
             forgetting_of(address, privacy),
@@ -131,14 +134,19 @@ def learned_file(state_dir: Path, config: Config) -> LearnedFile:
     return LearnedFile(state_dir / "learned.bin", free_space_floor=config.store.free_space_floor)
 
 
+def _selection(state_dir: Path) -> Selection:
+    """The models the daemon would run: what others had learned would be lost with the file."""
+    try:
+        return read_selection(state_dir / FILE_NAME)
+    except SelectionUnreadable as error:
+        raise ForgetRefused(f"{error}; start the daemon once, it puts the file aside") from error
+
+
 def _forget_learned(analysis: Analysis, learned: LearnedFile, forgetting: Forgetting) -> bool:
-    before = analysis.learned()
-    for word in forgetting.words:
-        analysis.scoring.accept(Entity(EntityKind.HOST, word))
-    after = analysis.learned()
-    if after == before:
+    known = [analysis.scoring.forget(Entity(EntityKind.HOST, word)) for word in forgetting.words]
+    if not any(known):
         return False
-    learned.save(after)
+    learned.save(analysis.learned())
     return True
 
 

@@ -40,14 +40,11 @@ class Privacy:
         privacy = self._config.privacy
         if any(kind != "keep" for kind in (privacy.at_rest, privacy.upstream, *privacy.sinks.values())):
             self._key = key_of(self._state_dir, privacy.key)
-        self._at_rest = self.treatment(privacy.at_rest)
+        self._at_rest = self.at_rest()
 
-    @property
     def at_rest(self) -> AddressTreatment:
-        """What stands before the store, once open."""
-        if self._at_rest is None:
-            raise RuntimeError("the key is not read yet")
-        return self._at_rest
+        """What stands before the store: one more of it, for another thread than ingest's."""
+        return self.treatment(self._config.privacy.at_rest)
 
     def treatment(self, kind: Treatment) -> AddressTreatment:
         """A treatment of this kind, under this daemon's key."""
@@ -66,7 +63,9 @@ class Privacy:
 
     def conceal(self, batches: tuple[Batch, ...]) -> tuple[Batch, ...]:
         """Records as they may be kept. For one worker thread at a time."""
-        return tuple(concealed_batch(batch, self.at_rest) for batch in batches)
+        if self._at_rest is None:
+            raise RuntimeError("the key is not read yet")
+        return tuple(concealed_batch(batch, self._at_rest) for batch in batches)
 
 
 def key_of(state_dir: Path, reference: SecretReference | str | None) -> bytes:
