@@ -40,7 +40,7 @@ class BackendName(StrEnum):
 
 
 _MOST_GAUGES = 10_000
-_FORWARDING_REQUESTS = 500  # of about 28 stations
+_FORWARDING_REQUESTS = 500  # of 20 stations
 _DETAILS_REQUESTS = 1000  # somebody looks, and waits
 
 

@@ -19,10 +19,10 @@ from netmote.snmp.details.values import integer
 from netmote.snmp.mib import END_OF_MIB_VIEW, EXCEPTIONS, NO_SUCH_NAME
 from netmote.snmp.oid import decode_arcs, parse_oid
 from netmote.snmp.session import AgentError, SnmpSession, UnreadableAnswer, Varbind, WalkLooped
-from netmote.snmp.walk import MAX_VARBINDS
 
 MOST_STATIONS: Final = 20_000
-REQUESTS_A_READING: Final = 20  # of about 28 rows
+REQUESTS_A_READING: Final = 20  # of 20 rows
+_VARBINDS: Final = 40  # names of these tables are up to 27 octets long: 1,400 octets an answer
 REST_SECONDS: Final = 300.0  # dot1dTpAgingTime as a rule
 _PORT_NAMES_SECONDS: Final = 3600.0
 _IF_INDEX_OF_PORT: Final = parse_oid("1.3.6.1.2.1.17.1.4.1.2")  # dot1dBasePortIfIndex
@@ -61,7 +61,7 @@ class _Pass:
     async def page(self, session: SnmpSession) -> None:
         """One request. Raises what the session does, WalkLooped, AgentError, UnreadableAnswer."""
         live = [column for column in self.columns if not column.is_done]
-        reply = await session.bulk([], [column.oid + column.at for column in live], MAX_VARBINDS // len(live))
+        reply = await session.bulk([], [column.oid + column.at for column in live], _VARBINDS // len(live))
         if reply.error_status == NO_SUCH_NAME:  # how agents of v1 descent say "nothing more"
             for column in live:
                 column.is_done = True
