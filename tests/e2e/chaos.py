@@ -38,6 +38,7 @@ RECEIVERS = {**KILLED, **BROKERS}
 WHOLE_SECONDS, WHOLE_KILLS = 400.0, 500
 _DRAIN_SECONDS = 120.0
 _POLL_SECONDS = 0.02
+_ID_BYTES = 39  # of a line of the truth: a UUID, a slash, a revision below 10
 
 
 @dataclass
@@ -88,7 +89,19 @@ class Figures:
 class Chaos:
     """One run in one folder."""
 
-    def __init__(self, folder: Path, *, seconds: float, seed: int, rate: float, receivers: list[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seconds: float,
+        seed: int,
+        rate: float,
+        receivers: list[str],
+        kills: int = 0,
+        commits: int = 0,
+    ) -> None:
+        """At least so many `kills` and alert revisions committed: a busy machine may take up to four times `seconds`."""
+        self._asked_kills, self._asked_commits = kills, commits
         self.figures = Figures(seconds, seed)
         self._folder, self._seconds, self._seed, self._rate = folder, seconds, seed, rate
         self._random = random.Random(seed)
@@ -140,7 +153,7 @@ class Chaos:
         began = time.monotonic()
         long_outages = {receiver.name: self._random.uniform(0.1, 0.8) * self._seconds for receiver in self._receivers}
         next_kill = self._next_kill(began)
-        while (now := time.monotonic()) < began + self._seconds:
+        while not self._is_enough((now := time.monotonic()) - began):
             for victim in victims:
                 self._notice_end(victim)
                 if victim.away_until is not None and victim.away_until <= now:
@@ -159,6 +172,10 @@ class Chaos:
                     )
                 next_kill = self._next_kill(now)
             time.sleep(_POLL_SECONDS)
+
+    def _is_enough(self, seconds: float) -> bool:
+        has_all = sum(self.figures.kills.values()) >= self._asked_kills and self._truth_size() >= self._asked_commits * _ID_BYTES
+        return seconds >= self._seconds * (1 if has_all else 4)
 
     def _may_be_killed(self, victim: Victim) -> bool:
         """Who is there. Every second run of the daemon is left alone until it has committed: a slow machine gets somewhere too."""
@@ -316,6 +333,7 @@ def main() -> int:
             seed=arguments.seed,
             rate=arguments.rate,
             receivers=arguments.receivers.split(","),
+            kills=asked,
         )
         figures = asyncio.run(chaos.run())
     if sum(figures.kills.values()) < asked:

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.timeout(180)
 
 async def test_kills_lose_nothing(tmp_path: Path) -> None:
     """Kill -9 of daemon and servers, an outage of each receiver, poison and lost answers: nothing lost, nothing twice."""
-    chaos = Chaos(tmp_path, seconds=6.0, seed=7, rate=150.0, receivers=["webhook", "nats", "relp", "alertmanager"])
+    receivers = ["webhook", "nats", "relp", "alertmanager"]
+    chaos = Chaos(tmp_path, seconds=6.0, seed=7, rate=150.0, receivers=receivers, kills=6, commits=100)
     figures = await chaos.run()
     assert figures.faults == []
     assert sum(figures.kills.values()) >= 6

@@ -34,7 +34,7 @@ class ServerProcess:
         with self.log.open("ab") as stream:
             self._process = subprocess.Popen(self.command, stdout=stream, stderr=subprocess.STDOUT)
 
-    def wait_ready(self, seconds: float = 15.0) -> None:
+    def wait_ready(self, seconds: float = 60.0) -> None:
         assert self._process is not None
         deadline = time.monotonic() + seconds
         while not self._ready():
