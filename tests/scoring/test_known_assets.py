@@ -91,3 +91,11 @@ def test_an_asset_that_says_nothing_is_a_mistake(asset: dict[str, object]) -> No
     """Without an address, a known role or a rule it would change nothing."""
     with pytest.raises(ValidationError):
         KnownAsset.model_validate({"name": "x", "addresses": ["10.0.0.1"], **asset})
+
+
+def test_the_table_of_roles_in_the_documentation_is_this_one() -> None:
+    """A line a role, naming exactly its rules."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "alerts.md").read_text()
+    for role, rules in ROLE_RULES.items():
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| `{role}` |")]
+        assert set(line.replace("`", "").replace(",", " ").strip("| ").split()[2:]) == rules
