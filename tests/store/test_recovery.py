@@ -2,9 +2,11 @@
 
 import random
 import sqlite3
+import time
 
+import numpy as np
 import pytest
-from store_samples import SECOND, T0, alert, flow_batch
+from store_samples import SECOND, T0, alert, flow_batch, one_of_each
 
 from netmote.alerts.alert import Silence
 from netmote.store.store import Checkpoint
@@ -64,9 +66,9 @@ async def test_a_damaged_ledger_is_set_aside_and_its_rows_saved(opened, tmp_path
     assert (await store.maintain()).recoveries == 1
 
 
-@pytest.mark.parametrize("kind", ["header", "truncated", "page"])
-async def test_a_damaged_telemetry_file_is_set_aside(opened, tmp_path, kind):
-    """Telemetry begins a new file that comes after the old one; alerts are untouched; the lost position leaves a gap."""
+@pytest.mark.parametrize(("kind", "least", "gaps"), [("header", 20, 0), ("truncated", 0, 1), ("page", 18, 0)])
+async def test_a_damaged_telemetry_file_is_set_aside_and_its_batches_saved(opened, tmp_path, kind, least, gaps):
+    """What can be read stays under its file's name and its positions, bit for bit; new batches go into a new file after it."""
     epoch = await filled(opened)
     (path,) = tmp_path.glob("telemetry-*.db")
     damage(path, kind, random.Random(1))
@@ -76,12 +78,67 @@ async def test_a_damaged_telemetry_file_is_set_aside(opened, tmp_path, kind):
     assert (tmp_path / recovery.set_aside_as).exists()
     assert store.ledger_epoch == epoch
     assert len(await store.recent_alerts(1000)) == 400
+    found = await store.read_after(None, limit=100)
+    assert len(found) == recovery.recovered_rows >= least
+    for position, batch in found:
+        seed = position.batch_id - 1
+        assert batch.slices.tobytes() == flow_batch(T0 + seed * 5 * SECOND, seed=seed).slices.tobytes()
     checkpoint = await store.checkpoint()
-    assert checkpoint is not None
     after = await store.append([flow_batch()])
     assert after.order > checkpoint.position.order
-    assert [at for at, _ in await store.read_after(checkpoint.position)] == [after]
-    assert len(await store.gaps()) == 1
+    assert [at for at, _ in await store.read_after(checkpoint.position)] == [after], "nothing analysed is analysed again"
+    assert len(await store.gaps()) == gaps
+
+
+async def test_every_kind_of_batch_is_saved(opened, tmp_path):
+    """Flows, ports, devices, gauges and facts come back as they were, and the roll-ups with them; the schema page is gone."""
+    store = await opened()
+    for second in range(30):
+        await store.append(one_of_each(T0 + second * SECOND))
+    before = await store.read_after(None, limit=1000)
+    await store.close()
+    (path,) = tmp_path.glob("telemetry-*.db")
+    with sqlite3.connect(path) as connection:
+        minutes = connection.execute("SELECT * FROM interface_traffic_per_minute ORDER BY 1, 2").fetchall()
+    connection.close()
+    damage(path, "header", random.Random(1))
+    store = await opened()
+    found = await store.read_after(None, limit=1000)
+    assert len(found) == 150
+    for (position, was), (same_position, now) in zip(before, found, strict=True):
+        assert position == same_position
+        assert_same(was, now)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT * FROM interface_traffic_per_minute ORDER BY 1, 2").fetchall() == minutes
+    connection.close()
+
+
+def assert_same(was, now):
+    assert type(was) is type(now)
+    for name in was.__dataclass_fields__:
+        one, other = getattr(was, name), getattr(now, name)
+        if isinstance(one, np.ndarray):
+            assert one.tobytes() == other.tobytes(), name
+        else:
+            assert repr(one) == repr(other), name  # NaN equals itself there
+
+
+async def test_damaged_sets_never_fill_the_disk(opened, tmp_path, clock):
+    """The newest few are kept for who wants to look; older ones go, each with its companions."""
+    for number in range(6):
+        await filled(opened) if number == 0 else None
+        damage(tmp_path / "ledger.db", "header", random.Random(number))
+        store = await opened()
+        clock.advance(60)
+        await store.maintain()
+        await store.close()
+    kept = sorted(path.name for path in tmp_path.glob("ledger.db.corrupt-*"))
+    assert len(kept) == 4
+    assert kept[-1].endswith(clock_text(clock, -60))
+
+
+def clock_text(clock, seconds):
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(clock.now_ns() / 1e9 + seconds))
 
 
 async def test_saved_rows_keep_their_place_and_their_cursors(opened, tmp_path):

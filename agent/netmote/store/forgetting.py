@@ -8,7 +8,6 @@ filesystem or a flash card has put elsewhere are beyond a program's reach. Damag
 
 import json
 import sqlite3
-import zlib
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from netmote.privacy.announcements import treated
 from netmote.privacy.forgetting import Forgetting
 from netmote.store.alert_ledger import ledger_epoch
 from netmote.store.alert_rows import SELECT_ROW, read_rows, row_crc
-from netmote.store.batch_rows import SELECT_BATCH, BatchRow
+from netmote.store.batch_rows import SELECT_BATCH, BatchRow, check_of, is_sound
 from netmote.store.columns import decode_columns, encode_columns
 from netmote.store.connection import connect_writer
 from netmote.store.delivery_ledger import QUEUED
@@ -126,7 +125,7 @@ def _forget_in_batch(
     connection: sqlite3.Connection, row: BatchRow, layouts: dict[int, str], forgetting: Forgetting, result: ForgottenTelemetry
 ) -> None:
     layout = layouts.get(row.layout_id or 0)
-    if layout is None or row.body is None or zlib.crc32(row.body) != row.crc:
+    if layout is None or row.body is None or not is_sound(row):
         result.damaged += 1
         return
     columns = decode_columns(row.body, row.rows, layout)
@@ -142,7 +141,9 @@ def _forget_in_batch(
         columns[side] = values
     if is_touched.any():
         body = encode_columns(list(columns.items()))
-        connection.execute("UPDATE batch SET body = ?, crc = ? WHERE batch_id = ?", (body, zlib.crc32(body), row.batch_id))
+        connection.execute(
+            "UPDATE batch SET body = ?, crc = ? WHERE batch_id = ?", (body, check_of(row._replace(body=body)), row.batch_id)
+        )
         result.batches += 1
         result.slices += int(is_touched.sum())
 

@@ -1,16 +1,17 @@
 """Rows out of a damaged SQLite file, page by page, needing neither header, schema nor tree.
 
-Every page that looks like a leaf of a table is taken apart (https://www.sqlite.org/fileformat2.html sections 1.6 and 2.1);
-what cannot be decoded is skipped. Nothing here knows which rows are right: the caller checks each by its own CRC.
+Every page that looks like a leaf of a table, or like a page of an index (as which a table WITHOUT ROWID is kept), is taken apart
+(https://www.sqlite.org/fileformat2.html sections 1.6, 2.1 and 2.4); what cannot be decoded is skipped. Nothing here knows which rows are right: the caller checks each by its own CRC.
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 Value: TypeAlias = int | float | str | bytes | None
 
-_TABLE_LEAF = 0x0D
+_TABLE_LEAF, _INDEX_LEAF, _INDEX_INTERIOR = 0x0D, 0x0A, 0x02
 _HEADER_OCTETS = 100  # before the first page's own header
 _INTEGER_WIDTHS = (0, 1, 2, 3, 4, 6, 8)  # by serial type 0..6
 _LOG_HEADER = 32
@@ -54,7 +55,7 @@ def committed_frames(log: bytes, page_size: int) -> list[tuple[int, bytes]]:
     Frames of an earlier round of the log carry other salts and are left out; so is a transaction that never committed.
     """
     frames: list[tuple[int, bytes]] = []
-    committed, salts = 0, log[16:24]
+    committed, salts = 0, _salts(log, page_size)
     for start in range(_LOG_HEADER, len(log) - _FRAME_HEADER - page_size + 1, _FRAME_HEADER + page_size):
         number, size_after_commit = struct.unpack_from(">II", log, start)
         if log[start + 8 : start + 16] != salts:
@@ -65,36 +66,61 @@ def committed_frames(log: bytes, page_size: int) -> list[tuple[int, bytes]]:
     return frames[:committed]
 
 
+def _salts(log: bytes, page_size: int) -> bytes:
+    """Of the log's present round, by the most of three witnesses: its header, and the first two frames, which that round wrote first."""
+    frames = [_LOG_HEADER + number * (_FRAME_HEADER + page_size) for number in range(2)]
+    witnesses = [log[16:24], *(log[start + 8 : start + 16] for start in frames if len(log) >= start + _FRAME_HEADER)]
+    return Counter(witnesses).most_common(1)[0][0]
+
+
 def table_rows(pages: Pages) -> Iterator[tuple[int, list[Value]]]:
     """Row id and values of everything that decodes as a row of a table, copies and remains of deleted rows included."""
-    for image, header in pages.images():
-        if image[header] != _TABLE_LEAF:
+    for image, offset in _cells(pages, {_TABLE_LEAF: 8}):
+        try:
+            length, start = _varint(image, offset)
+            row_id, start = _varint(image, start)
+            yield row_id, _record(_payload(pages, image, start, length, pages.page_size - 35))
+        except _DAMAGE:
             continue
-        (cells,) = struct.unpack_from(">H", image, header + 3)
-        if header + 8 + 2 * cells > pages.page_size:
-            continue
-        for cell in range(cells):
+
+
+def index_rows(pages: Pages) -> Iterator[list[Value]]:
+    """Values of everything that decodes as an entry of an index or a row of a table WITHOUT ROWID, key first; copies included."""
+    most = (pages.page_size - 12) * 64 // 255 - 23
+    for kind, skipped in ((_INDEX_LEAF, 0), (_INDEX_INTERIOR, 4)):  # an interior cell begins with the number of a page
+        for image, offset in _cells(pages, {kind: 8 if kind == _INDEX_LEAF else 12}):
             try:
-                (offset,) = struct.unpack_from(">H", image, header + 8 + 2 * cell)
-                yield _cell(pages, image, offset)
+                length, start = _varint(image, offset + skipped)
+                yield _record(_payload(pages, image, start, length, most))
             except _DAMAGE:
                 continue
 
 
-def _cell(pages: Pages, image: bytes, offset: int) -> tuple[int, list[Value]]:
-    length, offset = _varint(image, offset)
-    row_id, offset = _varint(image, offset)
-    usable = pages.page_size
-    if length <= usable - 35:
+def _cells(pages: Pages, header_sizes: Mapping[int, int]) -> Iterator[tuple[bytes, int]]:
+    """Page image and offset of each cell on pages of these kinds."""
+    for image, header in pages.images():
+        size = header_sizes.get(image[header])
+        if size is None:
+            continue
+        (cells,) = struct.unpack_from(">H", image, header + 3)
+        if header + size + 2 * cells > pages.page_size:
+            continue
+        for offset in struct.unpack_from(f">{cells}H", image, header + size):
+            yield image, offset
+
+
+def _payload(pages: Pages, image: bytes, offset: int, length: int, most: int) -> bytes:
+    """The payload of a cell, of which a page holds at most `most` octets."""
+    if length <= most:
         payload = image[offset : offset + length]
     else:
+        usable = pages.page_size
         least = (usable - 12) * 32 // 255 - 23
         local = least + (length - least) % (usable - 4)
-        local = local if local <= usable - 35 else least
-        payload = _overflowing(pages, image, offset, local, length)
+        payload = _overflowing(pages, image, offset, local if local <= most else least, length)
     if len(payload) != length:
         raise ValueError("payload is cut")
-    return row_id, _record(payload)
+    return payload
 
 
 def _overflowing(pages: Pages, image: bytes, offset: int, local: int, length: int) -> bytes:

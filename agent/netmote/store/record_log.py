@@ -25,15 +25,18 @@ from netmote.store.batch_reader import read_file
 from netmote.store.batch_rows import Stamp, insert_batch, prepare
 from netmote.store.catalog import TelemetryFile
 from netmote.store.config import StoreConfig
-from netmote.store.connection import Connection, open_writer
+from netmote.store.connection import PAGE_SIZE, Connection, open_writer
 from netmote.store.daily_writes import DailyWrites
 from netmote.store.faults import StoreDamaged, StoreFull, translated
 from netmote.store.interning import Interner
 from netmote.store.migrations import migrate
+from netmote.store.page_scan import committed_frames
 from netmote.store.position import Gap, Position, Recovery, file_uuid
-from netmote.store.recovery import CHECK_LIMIT_BYTES, damage_of, set_aside
+from netmote.store.recovery import CHECK_LIMIT_BYTES, examine, set_aside
 from netmote.store.rollups import roll_up
 from netmote.store.running_time import RunningTime
+from netmote.store.salvage import finish_replacing, log_octets
+from netmote.store.telemetry_salvage import put_back_telemetry, replace_telemetry
 from netmote.store.telemetry_schema import TELEMETRY_MIGRATIONS
 from netmote.store.uninterrupted import finish
 
@@ -56,12 +59,14 @@ class RecordLog:
         self._highest_generation = 0
         self.recoveries: list[Recovery] = []
         self.gaps: list[Gap] = []
+        self._rebuilt: set[Path] = set()  # saved from damage: read, never written again
         self._damaged_until: dict[str, int] = {}  # per file: damage up to this id is counted
         self.damaged_batches = 0  # stored, but failed their check when they were read
         self._lock = asyncio.Lock()
         self.unlinked_files = 0
         self.refused_batches = 0  # for want of room
         self.appended_batches = 0
+        self.recovered_from_log = 0  # batches behind a damaged frame of a log
         self._writes = DailyWrites()
         self._written_before = 0  # by writers closed since
 
@@ -89,7 +94,7 @@ class RecordLog:
         if self._files:
             self._running.at_least(self._files[-1].last_running_ns)
         try:
-            if self._files and self._is_current(self._files[-1], checkpoint):
+            if self._files and self._files[-1].path not in self._rebuilt and self._is_current(self._files[-1], checkpoint):
                 self._writer = await self._open_file(self._files[-1].path)
             else:
                 await self._begin_file()
@@ -99,24 +104,55 @@ class RecordLog:
 
     def _take_stock(self) -> None:
         self._files.clear()
+        for fresh in self._state_dir.glob("telemetry-*.db.new"):
+            finish_replacing(fresh.with_name(fresh.name.removesuffix(".new")))
         paths = catalog.telemetry_paths(self._state_dir)
         for path in paths:
             # A file with a log beside it was not closed; replaying the log makes it whole. The last by name is the usual newest.
             is_open = path == paths[-1] or catalog.log_of(path).exists()
-            damage = damage_of(path, is_thorough=path.stat().st_size <= CHECK_LIMIT_BYTES) if is_open else None
-            described: TelemetryFile | None = None
-            if damage is None:
-                try:
-                    described = catalog.describe(path)
-                except sqlite3.DatabaseError as error:
-                    damage = str(error)
-            if damage is not None:
-                self._set_aside(path, damage)
-            elif described is None:  # never begun: schema and head commit together, so it holds nothing
-                catalog.unlink(path)
-            else:
+            described = self._examined(path) if is_open else self._described(path)
+            if described is not None:
                 self._files.append(described)
         self._files.sort(key=lambda each: each.generation)
+
+    def _examined(self, path: Path) -> TelemetryFile | None:
+        log = log_octets(path)  # before SQLite opens the file: it drops what follows the first damaged frame
+        examined = examine(path, check="quick_check" if path.stat().st_size <= CHECK_LIMIT_BYTES else None)
+        if examined.damage is not None:
+            return self._rebuild(path, examined.damage, log)
+        frames = committed_frames(log, PAGE_SIZE)
+        if len(frames) > examined.log_frames:
+            try:
+                self.recovered_from_log += put_back_telemetry(path, frames)
+            except sqlite3.Error as error:  # no room, most likely: telemetry does not keep the daemon from starting
+                reason = f"its log is damaged, and what lies behind the damage was not saved: {error}"
+                self.recoveries.append(Recovery(path.name, reason, "", 0))
+        return self._described(path)
+
+    def _described(self, path: Path) -> TelemetryFile | None:
+        try:
+            described = catalog.describe(path)
+        except sqlite3.DatabaseError as error:
+            return self._rebuild(path, str(error), b"")
+        if described is None:  # never begun: schema and head commit together, so it holds nothing
+            catalog.unlink(path)
+        return described
+
+    def _rebuild(self, path: Path, damage: str, log: bytes) -> TelemetryFile | None:
+        """Set a damaged file aside, and put what can be saved of it in its place; None when that is nothing."""
+        if path.stat().st_size > CHECK_LIMIT_BYTES:
+            self._set_aside(path, damage)
+            return None
+        try:
+            recovery = replace_telemetry(path, damage, log, self._clock.now_ns())
+        except (sqlite3.Error, OSError) as error:  # no room for a second file, or the disk fails: alerts must not wait for that
+            self._set_aside(path, f"{damage}; nothing was saved of it: {error}")
+            return None
+        self.recoveries.append(recovery)
+        if not recovery.recovered_rows:
+            return None
+        self._rebuilt.add(path)
+        return catalog.describe(path)
 
     def _set_aside(self, path: Path, reason: str) -> None:
         aside = set_aside(path, self._clock.now_ns())
@@ -197,10 +233,10 @@ class RecordLog:
                 await self._begin_file()
             try:
                 return await self._insert(batches)
-            except StoreDamaged as error:  # the file broke under us: set it aside and go on in a new one
+            except StoreDamaged as error:  # the file broke under us: save what can be read, and go on in a new one
                 await self._close_writer()
-                self._set_aside(self._files[-1].path, str(error))
-                self._files.pop()
+                rebuilt = await asyncio.to_thread(self._rebuild, self._files[-1].path, str(error), b"")
+                self._files[-1:] = [] if rebuilt is None else [rebuilt]
                 await self._begin_file()
                 return await self._insert(batches)
         finally:

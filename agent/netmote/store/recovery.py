@@ -1,11 +1,12 @@
-"""Damaged files at start: found, set aside with all that belongs to them, and reported. Nothing is deleted here."""
+"""Damaged files at start: found, and set aside with all that belongs to them; the newest few are kept for who wants to look."""
 
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from netmote.store.catalog import companions
+from netmote.store.catalog import companions, unlink
 from netmote.store.connection import connect_writer
 from netmote.store.faults import is_damage
 
@@ -13,21 +14,43 @@ from netmote.store.faults import is_damage
 CHECK_LIMIT_BYTES = 64 * 2**20
 
 
-def damage_of(path: Path, *, is_thorough: bool) -> str | None:
-    """Why a database cannot be used, or None. Opens it as its writer, so that a log left by a crash is replayed first."""
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What opening a database found."""
+
+    damage: str | None  # why it cannot be used
+    log_frames: int = 0  # of the log a crash left: those that SQLite took up
+
+
+def examine(path: Path, *, check: str | None) -> Examined:
+    """Open a database as its writer, so that a log left by a crash is replayed, and look at it.
+
+    `check` is "quick_check" (pages and rows), "integrity_check" (indexes against rows as well) or None (only what opening reads).
+    """
     if not path.exists():
-        return None
+        return Examined(None)
     try:
         with closing(connect_writer(path, synchronous="NORMAL", autocheckpoint_pages=1000, max_pages=None)) as connection:
-            if is_thorough:
-                (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-                return None if verdict == "ok" else str(verdict).strip()
+            verdict = "ok"
+            if check is not None:
+                (verdict,) = connection.execute(f"PRAGMA {check}(1)").fetchone()
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            return None
+            (_, frames, _) = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            return Examined(None if verdict == "ok" else str(verdict).strip(), max(0, frames))
     except sqlite3.DatabaseError as error:
         if is_damage(error):
-            return f"{error} ({error.sqlite_errorname})"
+            return Examined(f"{error} ({error.sqlite_errorname})")
         raise
+
+
+def forget_set_aside(state_dir: Path, *, keep: int) -> int:
+    """Remove all but the newest `keep` damaged sets, so that they never fill the disk; returns how many were removed."""
+    sets = sorted(state_dir.glob("*.db.corrupt-*"), key=lambda each: each.name.rpartition(".corrupt-")[2])
+    databases = [each for each in sets if not each.name.endswith(("-wal", "-shm"))]
+    gone = databases[:-keep] if keep else databases
+    for database in gone:
+        unlink(database)
+    return len(gone)
 
 
 def set_aside(path: Path, now_ns: int) -> Path:

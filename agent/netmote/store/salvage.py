@@ -205,7 +205,7 @@ def _insert(connection: sqlite3.Connection, row: SavedRow, *, seq: int | None) -
 
 def replace_ledger(path: Path, damage: str, log: bytes, now_ns: int) -> Recovery:
     """Put a new ledger with everything saved in the place of a damaged one, which is set aside."""
-    saved, fresh = salvage(path, log), _fresh(path)
+    saved, fresh = salvage(path, log), fresh_of(path)
     catalog.unlink(fresh)
     with closing(connect_writer(fresh, synchronous="FULL", autocheckpoint_pages=1000, max_pages=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -219,7 +219,7 @@ def replace_ledger(path: Path, damage: str, log: bytes, now_ns: int) -> Recovery
 
 def finish_replacing(path: Path) -> None:
     """Take up a replacement that a crash interrupted between its two renames; drop one that was not finished."""
-    fresh = _fresh(path)
+    fresh = fresh_of(path)
     if path.exists():
         catalog.unlink(fresh)
         return
@@ -227,5 +227,6 @@ def finish_replacing(path: Path) -> None:
         each.rename(path.with_name(path.name + each.name.removeprefix(fresh.name)))
 
 
-def _fresh(path: Path) -> Path:
+def fresh_of(path: Path) -> Path:
+    """Where the file is made that takes a damaged one's place."""
     return path.with_name(path.name + ".new")

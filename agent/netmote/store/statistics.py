@@ -34,6 +34,7 @@ class StoreStatistics:
     unlinked_files: int
     recoveries: int
     recovered_from_log: int  # committed revisions behind a damaged frame of the ledger's log, put back at start
+    batches_from_log: int  # the same of telemetry
     gaps: int
 
 

@@ -30,7 +30,7 @@ from netmote.store.ledger_mark import LedgerMark, machine_facts
 from netmote.store.ledger_schema import LEDGER_NAME
 from netmote.store.position import Checkpoint, Gap, Position, Recovery
 from netmote.store.record_log import RecordLog
-from netmote.store.recovery import damage_of
+from netmote.store.recovery import examine, forget_set_aside
 from netmote.store.reserve import Reserve
 from netmote.store.running_time import RunningTime
 from netmote.store.salvage import Salvage, finish_replacing, log_octets, put_back, replace_ledger, rows_in_log
@@ -46,6 +46,7 @@ _EXPIRY_CHUNK = 1000
 _MOST_ROOM_ATTEMPTS = 8
 _ENDED_SILENCES_KEPT = 1000
 _WITHHELD_TOLD = 100
+_DAMAGED_KEPT = 4
 
 
 class Store:
@@ -156,7 +157,8 @@ class Store:
         """Replace a damaged ledger by what can be saved of it; returns the revisions that stand in the log a crash left."""
         finish_replacing(path)
         log = log_octets(path)  # before SQLite opens the file: it drops what follows the first damaged frame
-        damage = damage_of(path, is_thorough=True)
+        # The indexes too: a row that its index does not find would wait for ever.
+        damage = examine(path, check="integrity_check").damage
         if damage is None:
             return rows_in_log(log)
         self._recoveries.append(replace_ledger(path, damage, log, self._clock.now_ns()))
@@ -378,6 +380,7 @@ class Store:
 
     async def _maintain(self) -> StoreStatistics:
         await self._records.retain()
+        await asyncio.to_thread(forget_set_aside, self._state_dir, keep=_DAMAGED_KEPT)
         self._reserve.ensure(self._records.free_bytes() - self._config.free_space_floor)
         running = self._running.now_ns()
         expired_before = running - round(self._config.alert_age * NANOSECONDS_PER_SECOND)
@@ -444,6 +447,7 @@ class Store:
             unlinked_files=self._records.unlinked_files,
             recoveries=len(self.recoveries),
             recovered_from_log=self._recovered_from_log,
+            batches_from_log=self._records.recovered_from_log,
             gaps=len(self._records.gaps),
         )
 
