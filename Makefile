@@ -38,7 +38,7 @@ chaos: $(VENV)/.dev
 	packaging/install-test-packages.sh
 	$(BIN)/python tests/e2e/chaos.py $(if $(CHAOS_SECONDS),--seconds $(CHAOS_SECONDS))
 
-# SOAK_SECONDS=180 is a short one. Needs root.
+# SOAK_SECONDS=180 is a short one, SOAK_PROFILE=small one for a box of one core and 1 GB. Needs root.
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.soak
 

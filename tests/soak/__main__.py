@@ -1,4 +1,4 @@
-"""`make soak`: half an hour at a realistic load, or SOAK_SECONDS= of it. Ends with 1 when something grows, is lost, or is not accounted for."""
+"""`make soak`: half an hour at a realistic load, or SOAK_SECONDS= of it; SOAK_PROFILE=small for that of a small box. Ends with 1 when something grows, is lost, or is not accounted for."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 sys.path.insert(0, str(Path(__file__).parent))
 from report import machine, print_table
-from soak_load import is_possible
+from soak_load import PROFILES, is_possible
 from soak_run import rows, soak
 
 
@@ -21,7 +21,9 @@ def main() -> int:
         return 0
     print(machine(), flush=True)
     with tempfile.TemporaryDirectory() as name:
-        outcome = soak(float(os.environ.get("SOAK_SECONDS", "1800")), Path(name))
+        outcome = soak(
+            PROFILES[os.environ.get("SOAK_PROFILE", "standard")], float(os.environ.get("SOAK_SECONDS", "1800")), Path(name)
+        )
     print_table(rows(outcome))
     print(
         "resident, MB, over the run: "

@@ -21,8 +21,24 @@ from soak_watch import within
 from wire import Wire
 
 FAKES = Path(__file__).resolve().parents[1] / "fakes"
-DEVICES, PORTS = 50, 24
-PACKETS, FLOWS, HOSTS = 20_000, 500, 200  # a second, a second, local addresses
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How much, on what machine. The daemon always has one processor."""
+
+    devices: int
+    ports: int  # of each
+    packets: int  # a second
+    flows: int  # new ones a second
+    hosts: int  # local addresses
+    memory: int = 0  # bytes that the daemon may have, page cache included; 0: no limit
+
+
+PROFILES = {
+    "standard": Profile(devices=50, ports=24, packets=20_000, flows=500, hosts=200),
+    "small": Profile(devices=20, ports=24, packets=5_000, flows=100, hosts=50, memory=10**9),  # a Raspberry-Pi-class box
+}
 # The capture is sent again and again; longer than any idle timeout, so that its flows begin anew.
 _CAPTURE_SECONDS = 60
 _SCAN_EVERY, _SCANNED_PORTS = 30.0, 300
@@ -33,6 +49,7 @@ _SINK_UP, _SINK_DOWN = 15.0, 10.0
 class Load:
     """What is running. `sent` counts every packet put on the wire, once the load has ended."""
 
+    profile: Profile
     wire: Wire
     folder: Path
     farm: "subprocess.Popen[bytes]"
@@ -47,7 +64,7 @@ class Load:
     def begin(self, seconds: float, processor: int) -> None:
         """Send for so long, scan every half minute, and let the collector go and come."""
         command = [*self.wire.inside(self.wire.left), "taskset", "-c", str(processor), str(self.folder / "packet_generator")]
-        command += [self.wire.left, str(self.folder / "packets.pcap"), "1000000000000", str(PACKETS), str(seconds)]
+        command += [self.wire.left, str(self.folder / "packets.pcap"), "1000000000000", str(self.profile.packets), str(seconds)]
         self._generator = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         for work in (self._scan, self._flap):
             thread = threading.Thread(target=work, daemon=True)
@@ -93,23 +110,30 @@ class Load:
 
 
 @contextlib.contextmanager
-def prepared(folder: Path, seconds: float) -> Iterator[Load]:
+def prepared(profile: Profile, folder: Path, seconds: float) -> Iterator[Load]:
     """Namespaces, switches, collector and capture file; nothing is sent yet."""
     with Wire(address="10.77.0.1/24") as wire:
         peers.build("packet_generator.c", folder)
         length = min(seconds, _CAPTURE_SECONDS)
         write_capture(
             folder / "packets.pcap",
-            packets=round(PACKETS * length),
-            flows=round(FLOWS * length),
+            packets=round(profile.packets * length),
+            flows=round(profile.flows * length),
             seconds=float(length),
-            clients=HOSTS,
+            clients=profile.hosts,
         )
         inside, port = wire.inside(wire.right), free_port(socket.SOCK_DGRAM)
-        command = [*inside, sys.executable, str(FAKES / "snmp_agent_farm.py"), str(DEVICES), str(port), str(PORTS)]
+        command = [
+            *inside,
+            sys.executable,
+            str(FAKES / "snmp_agent_farm.py"),
+            str(profile.devices),
+            str(port),
+            str(profile.ports),
+        ]
         farm = subprocess.Popen(command, stdout=subprocess.PIPE)
         collector = CollectorProcess(folder / "upstream.db", free_port(), inside)
-        load = Load(wire, folder, farm, port, collector)
+        load = Load(profile, wire, folder, farm, port, collector)
         try:
             assert farm.stdout is not None
             assert farm.stdout.readline() == b"ready\n"

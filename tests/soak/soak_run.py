@@ -1,7 +1,7 @@
 """The whole daemon at a realistic load, watched from outside.
 
-50 switches of 24 ports, 20,000 packets and 500 new flows a second over a veth pair, a scan every half minute, and a collector that is away
-for ten seconds of every twenty-five. Measured are memory and its slope, descriptors, threads, tasks, CPU by thread, and the books: every packet
+Switches that are polled, packets over a veth pair, a scan every half minute, and a collector that is away for ten seconds of every
+twenty-five: how much of each is the profile's. Measured are memory and its slope, descriptors, threads, tasks, CPU by thread, and the books: every packet
 received or counted as lost, in a slice or counted as not decodable; every poll recorded; every alert at the collector.
 What grows, is lost, or is not accounted for is a complaint.
 """
@@ -19,7 +19,8 @@ from processes import DaemonProcess, free_port, wait_for
 from report import Row
 from snmp_agent_farm import address
 from soak_books import Alerts, Books, read_alerts, read_books
-from soak_load import DEVICES, FLOWS, PACKETS, PORTS, Load, prepared
+from soak_load import Load, Profile, prepared
+from soak_memory import MemoryGroup
 from soak_watch import Growth, Sample, Watch, fetch, growth, value
 
 from netmote.capture.config import CaptureConfig
@@ -41,6 +42,7 @@ _MOST_SLOPE = 12e6  # bytes an hour
 class Outcome:
     """What a run showed."""
 
+    profile: Profile
     seconds: float
     samples: list[Sample]
     missed: int
@@ -52,6 +54,7 @@ class Outcome:
     discarded: float
     metrics: str
     table_and_ring: float  # bytes allocated at start
+    most_memory: int  # bytes, page cache included; 0: not limited
 
     def growth(self, name: str) -> Growth:
         return growth([(sample.at, float(getattr(sample, name))) for sample in self.samples])
@@ -70,7 +73,7 @@ class Outcome:
             (books.dropped > 0, f"{books.dropped} packets were lost"),
             (not books.is_whole, f"the books of packets do not add up: {books}"),
             (self.discarded > 0, f"{self.discarded:.0f} records were discarded"),
-            (len(books.polls) != DEVICES, f"{len(books.polls)} of {DEVICES} devices were polled"),
+            (len(books.polls) != self.profile.devices, f"{len(books.polls)} of {self.profile.devices} devices were polled"),
             (books.polls != books.answered, "polls were not answered"),
             (self._polls_missed > 0, f"{self._polls_missed} polls are missing"),
             (alerts.created == 0, "nothing was alerted"),
@@ -97,13 +100,14 @@ class Outcome:
         return max(0, expected - min(self.books.polls.values(), default=0))
 
 
-def soak(seconds: float, folder: Path) -> Outcome:
+def soak(profile: Profile, seconds: float, folder: Path) -> Outcome:
     """Run it. The load is on the first processor, the daemon on the last."""
     processors = sorted(os.sched_getaffinity(0))
-    with prepared(folder, seconds) as load:
+    with MemoryGroup(profile.memory) as group, prepared(profile, folder, seconds) as load:
         daemon = _daemon(load, folder, processors[-1])
+        daemon.prefix = [*group.enter, *daemon.prefix]
         try:
-            return _measured(daemon, load, seconds, processors[0])
+            return _measured(daemon, load, seconds, processors[0], group)
         finally:
             daemon.close()
 
@@ -114,7 +118,9 @@ def _daemon(load: Load, folder: Path, processor: int) -> DaemonProcess:
         "capture": {"interfaces": [load.wire.right]},
         "snmp": {
             "interval": f"{POLL_SECONDS:g}s",
-            "targets": [{"name": f"sw-{n:02}", "address": address(n), "port": load.agent_port} for n in range(DEVICES)],
+            "targets": [
+                {"name": f"sw-{n:02}", "address": address(n), "port": load.agent_port} for n in range(load.profile.devices)
+            ],
         },
         "web": {"port": free_port()},
         "store": {"free_space_floor": "1MB"},
@@ -123,7 +129,7 @@ def _daemon(load: Load, folder: Path, processor: int) -> DaemonProcess:
     return DaemonProcess(folder / "state", config, [*load.wire.inside(load.wire.right), "taskset", "-c", str(processor)])
 
 
-def _measured(daemon: DaemonProcess, load: Load, seconds: float, processor: int) -> Outcome:
+def _measured(daemon: DaemonProcess, load: Load, seconds: float, processor: int, group: MemoryGroup) -> Outcome:
     daemon.start(60.0)
     assert daemon.process is not None
     namespace, port = load.wire.right, daemon.config["web"]["port"]
@@ -154,6 +160,7 @@ def _measured(daemon: DaemonProcess, load: Load, seconds: float, processor: int)
         cpu[part] += total - before.get(thread, 0.0)
     table = FlowTable(MeteringConfig().max_flows, FlowHash(1)).memory_bytes
     return Outcome(
+        profile=load.profile,
         seconds=lasted,
         samples=watch.samples,
         missed=watch.missed,
@@ -164,6 +171,7 @@ def _measured(daemon: DaemonProcess, load: Load, seconds: float, processor: int)
         outages=load.outages,
         discarded=value(last, "netmote_discarded_records_total", 'intentional="false"'),
         metrics=last,
+        most_memory=group.most,
         table_and_ring=table + CaptureConfig().ring_size + CaptureConfig().evidence_size,
     )
 
@@ -185,10 +193,14 @@ def _capturing_thread(watch: Watch) -> int:
 def rows(outcome: Outcome) -> list[Row]:
     """The table."""
     resident, books, alerts = outcome.growth("resident"), outcome.books, outcome.alerts
-    share = 100 / outcome.seconds
+    load, share = outcome.profile, 100 / outcome.seconds
     total = sum(outcome.cpu.values())
     return [
-        Row(f"{PACKETS:,} packets and {FLOWS:,} new flows a second, {DEVICES} x {PORTS} ports: seconds", outcome.seconds, "s"),
+        Row(
+            f"{load.packets:,} packets and {load.flows:,} new flows a second, {load.devices} x {load.ports} ports",
+            outcome.seconds,
+            "s",
+        ),
         Row("packets sent", outcome.sent, beside=f"{books.undecodable:,} not decodable, {books.refused:,} refused"),
         Row("packets lost", books.dropped, at_most=0),
         Row("packets not accounted for", outcome.sent - books.received - books.dropped, at_most=0),
@@ -202,6 +214,11 @@ def rows(outcome: Outcome) -> list[Row]:
             resident.last / 1e6,
             "MB",
             beside=f"{(resident.last - outcome.table_and_ring) / 1e6:.0f} MB beside ring and table",
+        ),
+        *(
+            [Row("memory with page cache, largest", outcome.most_memory / 1e6, "MB", at_most=load.memory / 1e6)]
+            if load.memory
+            else []
         ),
         Row("slope of resident after the warm-up", resident.per_hour / 1e6, "MB/h"),
         *(

@@ -8,7 +8,7 @@ import pytest
 from frames_in_memory import decode_frames
 
 sys.path.insert(0, str(Path(__file__).parent))
-from soak_load import is_possible, scan_frames
+from soak_load import PROFILES, is_possible, scan_frames
 from soak_run import rows, soak
 from soak_watch import growth, value
 
@@ -22,7 +22,7 @@ def test_short_soak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reason = is_possible()
     if reason:
         pytest.skip(reason)
-    outcome = soak(SECONDS, tmp_path)
+    outcome = soak(PROFILES["standard"], SECONDS, tmp_path)
     with capsys.disabled():
         print()
         for row in rows(outcome):
