@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from daemon_legs import until
 from manual_clock import ManualClock
 from sink_alerts import committed_alert
 from sink_certificates import Authority
@@ -138,6 +139,23 @@ async def test_three_missed_heartbeats_and_back(opened, clock: ManualClock) -> N
     await sink.beat(heartbeat(2))
     await sink.close()
     assert (await seen(collector))["state"] == "live"
+
+
+async def test_silence_is_logged_once_and_its_end(opened, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever watches the log hears of a sensor that fell silent, and of its return; not each second."""
+    caplog.set_level("INFO")
+    collector = await opened()
+    sink = sink_to(collector)
+    await sink.beat(heartbeat(1))
+    clock.advance(4 * MINUTE)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(collector.run())
+        await until(lambda: "branch-7 is silent" in caplog.text)
+        await sink.beat(heartbeat(2))
+        await until(lambda: "branch-7 is well again" in caplog.text)
+        running.cancel()
+    await sink.close()
+    assert caplog.text.count("is silent") == 1
 
 
 async def test_two_live_epochs_of_one_sensor(opened, clock: ManualClock) -> None:

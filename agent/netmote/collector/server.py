@@ -36,7 +36,7 @@ from netmote.collector.ledger import CollectorLedger
 from netmote.collector.pages import Page
 from netmote.collector.request_body import NotDecodable, TooLarge, gunzip, read_bounded
 from netmote.collector.standing import SensorStanding, standings
-from netmote.collector.watch import Watch
+from netmote.collector.watch import Liveness, Watch
 from netmote.config.section import SecretReference
 from netmote.errors import Retryable
 from netmote.web.guard import SECURITY_HEADERS, is_loopback_host
@@ -99,8 +99,8 @@ class Collector:
         """Log who falls silent and who is back, and keep the file within its bound, until cancelled."""
         maintained_at = self._clock.monotonic()
         while True:
-            for sensor in await self.standings():
-                self._tell(sensor)
+            for sensor, liveness in self._watch.all(self._clock.monotonic()):
+                self._tell(sensor, liveness)
             if self._clock.monotonic() - maintained_at >= _MAINTAIN_SECONDS:
                 maintained_at = self._clock.monotonic()
                 try:
@@ -132,7 +132,7 @@ class Collector:
 
     async def standings(self) -> list[SensorStanding]:
         """Every sensor at this moment."""
-        return standings(await self.ledger.lives(), self._watch, self._clock.monotonic())
+        return await asyncio.to_thread(standings, await self.ledger.lives(), self._watch, self._clock.monotonic())
 
     def _url(self, door: int, scheme: str) -> str:
         host, port = self._runners[door].addresses[0][:2]
@@ -276,18 +276,18 @@ class Collector:
     async def _static(self, request: web.Request) -> web.Response:
         return self._page.static(request.match_info["name"])
 
-    def _tell(self, sensor: SensorStanding) -> None:
-        said = "silent" if sensor.state == "silent" else "two machines" if sensor.also_live else ""
-        before = self._told.get(sensor.sensor, "")
-        self._told[sensor.sensor] = said
+    def _tell(self, sensor: str, liveness: Liveness) -> None:
+        said = "silent" if liveness.state == "silent" else "two machines" if liveness.others else ""
+        before = self._told.get(sensor, "")
+        self._told[sensor] = said
         if said == before:
             return
         if said == "silent":
-            log.error("sensor %s is silent: %d heartbeats missing", sensor.sensor, sensor.missed_heartbeats)
+            log.error("sensor %s is silent: %d heartbeats missing", sensor, liveness.missed)
         elif said:
-            log.error("two machines live as sensor %s: epochs %s", sensor.sensor, ", ".join(sensor.also_live))
+            log.error("two machines live as sensor %s: epochs %s", sensor, ", ".join((liveness.epoch, *liveness.others)))
         else:
-            log.info("sensor %s is well again (it was: %s)", sensor.sensor, before)
+            log.info("sensor %s is well again (it was: %s)", sensor, before)
 
 
 def _encoding(request: web.Request) -> str:

@@ -64,6 +64,10 @@ class Watch:
         kept = [each for each in processes if now - each.last <= _REMEMBERED * each.interval]
         self._processes[sensor] = [*kept[-(_MOST_PROCESSES - 1) :], _Process(epoch, started_at, interval, now, now)]
 
+    def all(self, now: float) -> list[tuple[str, Liveness]]:
+        """Every sensor that ever sent a heartbeat."""
+        return [(sensor, known) for sensor in self._processes if (known := self.liveness(sensor, now)) is not None]
+
     def liveness(self, sensor: str, now: float) -> Liveness | None:
         """None: it never sent a heartbeat."""
         processes = self._processes.get(sensor)
