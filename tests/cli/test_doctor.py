@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from control_socket import answering
@@ -22,9 +23,8 @@ from netmote.cli.examine_devices import examine_devices
 from netmote.cli.main import app
 from netmote.cli.service_sandbox import is_denied
 from netmote.clock import SystemClock
-from netmote.daemon.config import Config
+from netmote.daemon.config import Config, SinkConfig
 from netmote.daemon.kernel_clock import KernelClock
-from netmote.sinks.webhook.config import WebhookConfig
 from netmote.store.config import StoreConfig
 from netmote.telemetry.health import Level, Reason
 from netmote.telemetry.snapshot import DeviceStatus, InputStatus, LegStatus, SinkStatus
@@ -296,12 +296,29 @@ async def test_collectors_of_flows() -> None:
     assert (udp.verdict, tcp.verdict) == (Verdict.OK, Verdict.FAIL)
 
 
-def test_endpoints_of_urls() -> None:
-    """The scheme says whether TLS is spoken and which port is meant."""
-    (plain,) = examine_endpoints.endpoints_of(WebhookConfig(type="webhook", url="http://localhost/a"))
-    (secure,) = examine_endpoints.endpoints_of(WebhookConfig(type="webhook", url="https://collector.example/a"))
-    assert (plain.port, plain.context) == (80, None)
-    assert (secure.host, secure.port, secure.context is not None) == ("collector.example", 443, True)
+# What each kind of sink is configured with, and where it connects: host, port, whether TLS is tried.
+ENDPOINTS: dict[str, tuple[dict[str, object], list[tuple[str, int, bool]]]] = {
+    "journal": ({}, []),
+    "file": ({"path": "/var/log/alerts.json"}, []),
+    "webhook": ({"url": "http://localhost/a"}, [("localhost", 80, False)]),
+    "alertmanager": ({"url": "https://am.example:9093"}, [("am.example", 9093, True)]),
+    "otlp": ({"url": "https://otlp.example/v1/logs"}, [("otlp.example", 443, True)]),
+    "syslog": ({"server": "log.example"}, [("log.example", 6514, True)]),
+    "relp": ({"server": "127.0.0.1:2514", "encryption": "none"}, [("127.0.0.1", 2514, False)]),
+    "mqtt": ({"server": "[2001:db8::1]"}, [("2001:db8::1", 8883, True)]),
+    "nats": ({"servers": ["tls://a.example", "tls://b.example:4223"]}, [("a.example", 4222, False), ("b.example", 4223, False)]),
+    "kafka": ({"servers": ["a.example", "b.example:9099"]}, [("a.example", 9092, True), ("b.example", 9099, True)]),
+}
+
+
+def test_endpoints_of_every_kind_of_sink() -> None:
+    """A new kind of sink must say here where it connects."""
+    kinds = {get_args(kind.model_fields["type"].annotation)[0] for kind in get_args(get_args(SinkConfig)[0])}
+    assert kinds == set(ENDPOINTS)
+    for kind, (keys, expected) in ENDPOINTS.items():
+        (config,) = Config.model_validate({"sinks": [{"type": kind, **keys}]}).sinks
+        found = examine_endpoints.endpoints_of(config)
+        assert [(each.host, each.port, each.context is not None) for each in found] == expected, kind
 
 
 def test_what_the_sandbox_denies_is_what_the_unit_says() -> None:

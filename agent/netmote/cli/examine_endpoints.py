@@ -18,8 +18,8 @@ from netmote.daemon.config import Config
 from netmote.errors import NetmoteError
 
 _CONNECT_SECONDS: Final = 5.0
-_TLS_SCHEMES: Final = ("https", "tls", "ssl", "mqtts", "wss", "nats+tls")
-_PORTS: Final = {"https": 443, "http": 80, "mqtt": 1883, "mqtts": 8883, "nats": 4222, "tls": 4222}
+# NATS greets in plain text and begins TLS after that, under tls:// too: there only the connection is tried.
+_PORTS: Final = {"https": 443, "http": 80, "nats": 4222, "tls": 4222}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,10 @@ async def examine_exports(config: Config) -> list[Diagnosis]:
 
 async def _sink(config: Any) -> Diagnosis:
     subject = f"sink {config.name}"
-    sink = build_sink(config)
+    try:
+        sink = build_sink(config)
+    except NetmoteError as error:
+        return fail(subject, str(error), "install what it needs, or take it out of sinks")
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
             await sink.open()
@@ -74,35 +77,28 @@ async def _sink(config: Any) -> Diagnosis:
 
 
 def endpoints_of(config: Any) -> list[Endpoint]:
-    """Where a sink or exporter connects, by the keys that they share: url or urls or servers, or host and port.
+    """Where a sink or exporter connects, by the keys that they share: destination or destinations, url or servers, host and port.
 
     Raises OSError (ssl.SSLError is one) for certificate files that cannot be used.
     """
-    urls = [
-        str(url)
-        for name in ("url", "urls", "server", "servers")
-        if (value := getattr(config, name, None))
-        for url in _many(value)
-    ]
+    places = getattr(config, "destinations", None) or [getattr(config, "destination", None)]
+    if places[0] is not None:
+        context = _context(config) if config.encryption == "tls" else None
+        return [Endpoint(place.host, place.port, context=context) for place in places]
+    urls = [config.url] if hasattr(config, "url") else getattr(config, "servers", ())
     if urls:
-        return [_of_url(url, config) for url in urls]
-    host = getattr(config, "host", None) or getattr(config, "address", None)
-    if not host or getattr(config, "port", None) is None:
+        return [_of_url(str(url), config) for url in urls]
+    if not hasattr(config, "host"):
         return []
     transport = str(getattr(config, "transport", "tcp"))
-    has_tls = transport == "tls" or bool(getattr(config, "tls", False))
-    return [Endpoint(str(host), int(config.port), "udp" if transport == "udp" else "tcp", _context(config) if has_tls else None)]
-
-
-def _many(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, tuple | list) else [value]
+    context = _context(config) if transport == "tls" else None
+    return [Endpoint(config.host, config.port, "udp" if transport == "udp" else "tcp", context)]
 
 
 def _of_url(url: str, config: Any) -> Endpoint:
     parts = urlsplit(url)
-    has_tls = parts.scheme in _TLS_SCHEMES
     return Endpoint(
-        parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 443), "tcp", _context(config) if has_tls else None
+        parts.hostname or "", parts.port or _PORTS[parts.scheme], context=_context(config) if parts.scheme == "https" else None
     )
 
 
