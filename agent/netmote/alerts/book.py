@@ -17,8 +17,10 @@ from netmote.alerts.inhibition import INHIBITIONS, Explanations, Inhibition
 from netmote.alerts.life import TRANSITIONS, Signal
 from netmote.alerts.maintenance import MaintenanceWindow
 from netmote.alerts.merge import fold, is_of_rule, merge_findings
+from netmote.alerts.rate_limit import DIGEST, RateLimit
 from netmote.alerts.snapshot import BookState, decode_state, encode_state
-from netmote.scoring.finding import Cleared, Finding
+from netmote.records.entity import Entity, EntityKind
+from netmote.scoring.finding import Cleared, Finding, Severity
 
 # Sources lag behind each other by up to a poll interval; a pending alert is not given up before its own source had its say.
 PENDING_SLACK_NS = 120_000_000_000
@@ -45,6 +47,8 @@ class AlertBook:
         self._cool_down_ns = round(config.cool_down * 1e9)
         self._update_interval_ns = round(config.update_interval * 1e9)
         self._maintenance = config.maintenance
+        self._rate = RateLimit(config.forwarded_per_hour)
+        self._entity = Entity(EntityKind.SENSOR, sensor)
         self._max_active = config.max_active
         self._max_cooling = COOLING_PER_ACTIVE * config.max_active
         self._inhibitions = tuple(inhibitions)
@@ -100,11 +104,16 @@ class AlertBook:
 
     def state(self) -> bytes:
         """Everything the book knows beside silences and counters, to be kept with the checkpoint."""
-        return encode_state(BookState(self._now_ns, self._episodes, self._cooling), sensor=self._sensor)
+        state = BookState(self._now_ns, self._episodes, self._cooling, self._rate.state())
+        return encode_state(state, sensor=self._sensor)
 
     def restore_state(self, state: bytes) -> None:
         """Inverse of `state`. Raises ValueError when it is no state of a version we understand."""
         restored = decode_state(state)
+        try:
+            self._rate.restore(restored.rate)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not the state of an alert book: {error}") from error
         self._now_ns, self._episodes, self._cooling = restored.now_ns, restored.episodes, restored.cooling
         self._explanations = Explanations(self._inhibitions)
         for episode in self._episodes.values():
@@ -245,6 +254,7 @@ class AlertBook:
                 yield self._fire(episode, episode.satisfied_at_ns)
             else:
                 yield self._announce(episode, self._now_ns)
+        yield from self._tell_held_back()
         memory_ns = max(self._cool_down_ns, REPEAT_MEMORY_NS)
         for fingerprint in [name for name, cooling in self._cooling.items() if self._now_ns > cooling.resolved_at_ns + memory_ns]:
             self._count(AlertState.RESOLVED, Signal.COOLS)
@@ -262,7 +272,7 @@ class AlertBook:
         """Whether event time alone makes it news: a condition lasted long enough, or the silence over it ended."""
         if episode.state is AlertState.PENDING:
             return episode.finding.is_until_cleared and self._can_fire(episode, self._now_ns)
-        return episode.is_silenced and not self._is_silenced(episode)
+        return episode.is_silenced and not self._is_silenced(episode) and self._may_be_forwarded(episode)
 
     def _can_fire(self, episode: Episode, until_ns: int) -> bool:
         """Whether a pending episode has lasted as long as `for` asks, and nothing explains it."""
@@ -300,7 +310,47 @@ class AlertBook:
 
     def _announce(self, episode: Episode, at_ns: int) -> Alert:
         is_silenced = self._is_silenced(episode)
+        if not is_silenced:
+            is_silenced = not self._forward(episode)
         return episode.announce(AlertState.FIRING, sensor=self._sensor, at_ns=at_ns, is_silenced=is_silenced)
+
+    def _may_be_forwarded(self, episode: Episode) -> bool:
+        """Who is known upstream, grave, or the digest itself always may."""
+        is_exempt = episode.was_forwarded or episode.severity <= Severity.CRITICAL or episode.finding.group == DIGEST
+        return is_exempt or self._rate.has_room(self._now_ns)
+
+    def _forward(self, episode: Episode) -> bool:
+        """Take the room for one that is forwarded; what finds none is counted once, when it fires."""
+        if not self._may_be_forwarded(episode):
+            if episode.revision == 0:
+                self._rate.hold_back(episode.finding.group)
+                self.counters.held_back += 1
+            return False
+        if not episode.was_forwarded and episode.finding.group != DIGEST:
+            self._rate.forward(self._now_ns)
+        return True
+
+    def _tell_held_back(self) -> Iterator[Alert]:
+        """The digest: begun with the first alert held back, told anew as they become more, ended when none is left and there is room."""
+        if not self._rate.held:
+            return
+        fingerprint = fingerprint_of(self._sensor, DIGEST, self._entity)
+        digest, finding = self._episodes.get(fingerprint), self._rate.digest(self._entity, self._now_ns)
+        if any(
+            episode.state is AlertState.FIRING and not episode.was_forwarded and not self._is_silenced(episode)
+            for episode in self._episodes.values()
+            if episode.fingerprint != fingerprint
+        ) or not self._rate.has_room(self._now_ns):
+            if digest is None:
+                digest = self._episodes[fingerprint] = Episode.begun_by(finding, fingerprint)
+                yield self._fire(digest, self._now_ns)
+            elif digest.finding.title != finding.title and self._now_ns - digest.announced_at_ns >= self._update_interval_ns:
+                digest.hold(finding)
+                yield self._announce(digest, self._now_ns)
+        elif digest is not None:
+            digest.cleared_at_ns = self._now_ns
+            self._rate.forget_held()
+            yield from self._stop(digest)
 
     def _signal(self, episode: Episode, signal: Signal) -> None:
         episode.state = self._count(episode.state, signal)

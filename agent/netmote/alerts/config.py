@@ -19,5 +19,9 @@ class AlertsConfig(Section):
     """Recurring hours in which alerts are stored and shown, but not forwarded. One that still fires when its window ends is forwarded
     then."""
 
+    forwarded_per_hour: int = Field(default=60, ge=1, le=100_000)
+    """New alerts that are forwarded within an hour. Those beyond are stored and shown; one digest tells how many of which kind, and those
+    that still fire are forwarded when there is room again. Critical ones always pass."""
+
     update_interval: Duration = Field(default=300.0, ge=10.0)
     """A firing alert is announced again with its new count at most this often."""

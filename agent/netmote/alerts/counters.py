@@ -17,6 +17,7 @@ class BookCounters:
     withheld: int = 0  # * the same alert resolved within the cool-down
     refused: int = 0  # * `max_active` alerts are held already
     evicted: int = 0  # pending episodes that made room for something graver
+    held_back: int = 0  # alerts that fired beyond the rate limit: stored, and forwarded later or never
     forgotten: int = 0  # cool-downs given up early because too many are remembered
     unmatched_clears: int = 0  # a condition ended that was not held here
     clamped: int = 0  # event times earlier than the book's own

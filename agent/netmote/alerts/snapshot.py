@@ -13,7 +13,7 @@ from netmote.alerts.encoding import decode_alert, encode_alert
 from netmote.alerts.episode import Cooling, Episode
 from netmote.scoring.finding import Severity
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class BookState:
     now_ns: int
     episodes: dict[str, Episode]
     cooling: dict[str, Cooling]
+    rate: Mapping[str, object]  # of the rate limit
 
 
 def encode_state(state: BookState, *, sensor: str) -> bytes:
@@ -35,6 +36,7 @@ def encode_state(state: BookState, *, sensor: str) -> bytes:
             fingerprint: [cooling.resolved_at_ns, cooling.last_seen_ns, cooling.severity.word]
             for fingerprint, cooling in state.cooling.items()
         },
+        "rate": state.rate,
     }
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
 
@@ -55,6 +57,7 @@ def decode_state(body: bytes) -> BookState:
                 fingerprint: Cooling(resolved_at_ns, last_seen_ns, Severity.of(severity))
                 for fingerprint, (resolved_at_ns, last_seen_ns, severity) in document["cooling"].items()
             },
+            rate=document["rate"],
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not the state of an alert book: {type(error).__name__} {error}") from error
