@@ -156,6 +156,8 @@ class Connection(aiomqtt.Client):
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        if not self._connected.done():  # aiomqtt would wait for its time-out
+            self._connected.set_exception(aiomqtt.MqttError(f"the broker has ended the connection: {reason_code}"))
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(Retryable(f"the broker has ended the connection: {reason_code}"))

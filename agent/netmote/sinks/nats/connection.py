@@ -20,6 +20,8 @@ from netmote.errors import NetmoteError, Permanent, Retryable
 from netmote.sinks.nats.message import Message, judge
 
 _CLOSE_SECONDS = 1.0
+# After a TLS handshake that failed, nats-py waits for ever for an end that has come: there is nothing to wait for.
+_NEVER_OPENED_CLOSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class Connection:
     async def close(self) -> None:
         """Within a second, whatever the server does."""
         with contextlib.suppress(TimeoutError, NatsError, OSError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
+            async with asyncio.timeout(_CLOSE_SECONDS if self._inbox else _NEVER_OPENED_CLOSE_SECONDS):
                 await self._client.close()
 
     async def _on_answer(self, answer: Msg) -> None:
