@@ -35,11 +35,11 @@ class Privacy:
         """Whether records are treated before they are stored."""
         return self._config.privacy.at_rest != "keep"
 
-    def open(self) -> None:
-        """Read or draw the key where one is needed. Blocks. Raises Permanent or Retryable: without a key nothing may be written or sent."""
+    def open(self, *, may_draw: bool = True) -> None:
+        """Read the key where one is needed, or draw it. Blocks. Raises Permanent or Retryable: without one nothing may be written or sent."""
         privacy = self._config.privacy
         if any(kind != "keep" for kind in (privacy.at_rest, privacy.upstream, *privacy.sinks.values())):
-            self._key = key_of(self._state_dir, privacy.key)
+            self._key = key_of(self._state_dir, privacy.key, may_draw=may_draw)
         self._at_rest = self.at_rest()
 
     def at_rest(self) -> AddressTreatment:
@@ -68,8 +68,8 @@ class Privacy:
         return tuple(concealed_batch(batch, self._at_rest) for batch in batches)
 
 
-def key_of(state_dir: Path, reference: SecretReference | str | None) -> bytes:
-    """The key: of the secret that is named, else the state directory's own, drawn when there is none."""
+def key_of(state_dir: Path, reference: SecretReference | str | None, *, may_draw: bool = True) -> bytes:
+    """The key: of the secret that is named, else the state directory's own, drawn when there is none and it may be."""
     if reference is not None:
         secret = SecretReference(reference).reveal().strip().encode()
         if len(secret) < 16:
@@ -79,6 +79,8 @@ def key_of(state_dir: Path, reference: SecretReference | str | None) -> bytes:
     try:
         return _read(path)
     except FileNotFoundError:
+        if not may_draw:
+            raise Retryable(f"{path} is not there: the daemon draws it at its first start with privacy") from None
         return _draw(path)
 
 
