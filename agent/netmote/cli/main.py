@@ -94,6 +94,12 @@ def _forget() -> Command:
     return forget
 
 
+def _pseudonym() -> Command:
+    from netmote.cli.pseudonym import pseudonym
+
+    return pseudonym
+
+
 def _collector() -> Command:
     from netmote.cli.collector import collector
 
@@ -138,6 +144,7 @@ COMMANDS: dict[str, tuple[Callable[[], Command | typer.Typer], str]] = {
     "doctor": (_doctor, "Check what a sensor needs, and how to mend what is wrong."),
     "alerts": (_alerts, "List, explain and silence alerts."),
     "forget": (_forget, "Take an address out of everything this sensor keeps."),
+    "pseudonym": (_pseudonym, "Show what stands for an address at rest and at each sink."),
     "collector": (_collector, "Receive alerts and heartbeats of sensors: the reference upstream."),
     "report": (_report, "Write a report with plots, as one HTML file."),
     "export": (_export, "Export recorded telemetry."),
