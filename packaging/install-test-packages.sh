@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that tests use, where this is Debian and we are root; says what is missing elsewhere.
 set -eu
-packages="snmpd snmp tshark nmap iproute2 procps ethtool tcpdump nfdump debhelper systemd-container mmdebstrap rsyslog rsyslog-openssl rsyslog-relp mosquitto prometheus-alertmanager chromium prometheus"
+packages="snmpd snmp tshark nmap iproute2 procps ethtool tcpdump nfdump debhelper systemd-container mmdebstrap rsyslog rsyslog-openssl rsyslog-relp mosquitto mosquitto-clients prometheus-alertmanager chromium prometheus"
 missing=""
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"

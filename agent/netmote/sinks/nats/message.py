@@ -62,6 +62,6 @@ def judge(payload: bytes, status: str | None, *, subject: str) -> NetmoteError |
         if error is None and isinstance(answer["stream"], str) and isinstance(answer["seq"], int):
             return None
         code, text = error["err_code"], f"JetStream error {error['err_code']}: {str(error.get('description', ''))[:200]}"
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Retryable(f"an answer that is no acknowledgement of JetStream: {payload[:100]!r}")
     return Permanent(text) if code in _TOO_LARGE else Retryable(text)

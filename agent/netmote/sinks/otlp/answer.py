@@ -25,7 +25,7 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, *, now_ns: int) 
         return error
     try:
         rejected, message = _partial_success(headers.get("Content-Type", ""), body)
-    except (DecodeError, ValueError, TypeError, AttributeError):
+    except (DecodeError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return Retryable(f"{status} with an answer that is not OTLP{excerpt(body)}: check url")
     return Permanent(f"{rejected} of the batch rejected: {printable(message) or 'no reason given'}") if rejected > 0 else None
 
