@@ -1,7 +1,7 @@
 """What a new configuration changes. Pure: two documents in, the names of the parts to be begun anew out."""
 
 from netmote.daemon.config import Config
-from netmote.errors import NetmoteError
+from netmote.errors import ConfigError, NetmoteError, Problem
 
 # Which parts of the daemon stand on which sections of the document.
 PARTS: dict[str, tuple[str, ...]] = {
@@ -17,6 +17,8 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 # Taken up only at the next start: the ledger's identity and place hang on them, or what is stored must be of one kind.
 AT_START_ONLY = ("sensor", "state_dir", "store", "privacy")
+# Of those, what may not wait while the rest is taken up: a sink that begins now would be sent what the new document hides from it.
+NOT_IN_PARTS = ("privacy",)
 
 
 class ReloadRefused(NetmoteError):
@@ -26,6 +28,17 @@ class ReloadRefused(NetmoteError):
 def changed_parts(old: Config, new: Config) -> tuple[str, ...]:
     """Parts whose sections differ, in the order in which they are begun anew."""
     return tuple(part for part, sections in PARTS.items() if any(getattr(old, s) != getattr(new, s) for s in sections))
+
+
+def refuse_parts(old: Config, new: Config) -> None:
+    """Raises ConfigError for a document that can only be taken up as a whole, at a start."""
+    problems = [
+        Problem("configuration", None, section, "is taken up at a start only, and nothing beside it before: restart the daemon")
+        for section in NOT_IN_PARTS
+        if getattr(old, section) != getattr(new, section)
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def needs_start(old: Config, new: Config) -> tuple[str, ...]:
