@@ -40,7 +40,7 @@ from netmote.daemon.model_health import are_same_bundles, judge_models
 from netmote.daemon.model_policy import Decision
 from netmote.daemon.orphans import orphan_facts
 from netmote.daemon.privacy import Privacy
-from netmote.daemon.reload import ReloadRefused, changed_parts, needs_start, without_start_only
+from netmote.daemon.reload import ReloadRefused, changed_parts, needs_start, refuse_parts, without_start_only
 from netmote.daemon.service_notify import ServiceNotify
 from netmote.daemon.status import Survey
 from netmote.daemon.supervisor import Supervised
@@ -276,6 +276,7 @@ class Daemon:
         if self._load is None:
             return "there is no configuration file; built-in defaults go on"
         loaded, old = await asyncio.to_thread(self._load), self.config
+        refuse_parts(old, loaded)
         waiting = needs_start(old, loaded)
         new = without_start_only(old, loaded)
         parts = changed_parts(old, new)
