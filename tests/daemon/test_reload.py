@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from netmote.daemon.config import Config
-from netmote.daemon.reload import AT_START_ONLY, PARTS, changed_parts, needs_start, without_start_only
+from netmote.daemon.reload import AT_START_ONLY, PARTS, changed_parts, needs_start, refuse_parts, without_start_only
+from netmote.errors import ConfigError
 
 TARGET = {"name": "sw1", "address": "192.0.2.1"}
 
@@ -39,6 +40,15 @@ def test_every_section_is_either_a_part_or_waits_for_the_start() -> None:
     """A section added to the document cannot be forgotten here."""
     sections = {section for names in PARTS.values() for section in names} | set(AT_START_ONLY)
     assert sections == set(Config.model_fields)
+
+
+def test_privacy_is_taken_up_whole_or_not_at_all() -> None:
+    """A new sink that the same document hides addresses from must not begin before that holds."""
+    sinks = [{"type": "journal"}, {"type": "webhook", "name": "chat", "url": "http://127.0.0.1:1/"}]
+    new = Config.model_validate({"sinks": sinks, "privacy": {"sinks": {"chat": "hash"}}})
+    with pytest.raises(ConfigError, match="privacy: is taken up at a start only"):
+        refuse_parts(Config(), new)
+    refuse_parts(new, new)
 
 
 def test_what_waits_for_the_next_start_keeps_being_said() -> None:
