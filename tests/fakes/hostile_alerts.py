@@ -2,12 +2,15 @@
 
 from types import MappingProxyType
 
+from heartbeats import sample_heartbeat
 from hypothesis import strategies as st
 from sink_alerts import committed_alert
 
 from netmote.alerts.alert import AlertState, Committed
 from netmote.records.entity import Entity, EntityKind
 from netmote.scoring.finding import Contributor, Severity
+from netmote.telemetry.health import Level, Reason
+from netmote.telemetry.heartbeat import Heartbeat, LoadedModel, SinkBooks, Withheld
 from netmote.windows.vector import FlowEvidence, WindowEvidence
 
 
@@ -26,6 +29,18 @@ def largest_alert() -> Committed:
             top_peers=(("\x0e" * 999, 1),) * 500,
             top_ports=((1, 1),) * 500,
         ),
+    )
+
+
+def largest_heartbeat() -> Heartbeat:
+    """Everything beyond its limit; names that are no text."""
+    wide = "\U0001f4a5\n\ud800" * 2_000
+    return sample_heartbeat(
+        sensor="\ud800sensor",
+        reasons=tuple(Reason(wide, wide, number, Level.RULES) for number in range(500)),
+        models=tuple(LoadedModel(wide, wide, "e" * 64) for _ in range(100)),
+        drops={f"{number}{wide}": 2**63 for number in range(1_000)},
+        books=SinkBooks(2**63, 2**63, tuple(Withheld(2**62, 2**63, "before_registration") for _ in range(100)), 2**62),
     )
 
 

@@ -54,12 +54,12 @@ def alert_document(committed: Committed) -> dict[str, Any]:
         "state": alert.state.value,
         "severity": alert.severity.word,
         "severity_id": int(alert.severity),
-        "title": _text(alert.title, _MAX_TEXT),
-        "check": _text(alert.check, _MAX_TEXT),
-        "technique": None if alert.technique is None else _text(alert.technique),
-        "group": _text(alert.group),
-        "detector": _text(alert.detector),
-        "entity": {"kind": alert.entity.kind.value, "name": _text(alert.entity.name)},
+        "title": bounded_text(alert.title, _MAX_TEXT),
+        "check": bounded_text(alert.check, _MAX_TEXT),
+        "technique": None if alert.technique is None else bounded_text(alert.technique),
+        "group": bounded_text(alert.group),
+        "detector": bounded_text(alert.detector),
+        "entity": {"kind": alert.entity.kind.value, "name": bounded_text(alert.entity.name)},
         "score": _number(alert.score),
         "surprise": _number(alert.surprise),
         "count": alert.count,
@@ -75,8 +75,8 @@ def alert_document(committed: Committed) -> dict[str, Any]:
         },
         "contributors": [
             {
-                "feature": _text(contributor.feature),
-                "unit": _text(contributor.unit),
+                "feature": bounded_text(contributor.feature),
+                "unit": bounded_text(contributor.unit),
                 "value": _number(contributor.value),
                 "baseline": _number(contributor.baseline),
                 "sigma": _number(contributor.sigma),
@@ -85,10 +85,10 @@ def alert_document(committed: Committed) -> dict[str, Any]:
             for contributor in alert.contributors[:_MAX_CONTRIBUTORS]
         ],
         "evidence": _evidence(committed),
-        "labels": {_text(key): _text(alert.labels[key]) for key in sorted(alert.labels)[:_MAX_LABELS]},
+        "labels": {bounded_text(key): bounded_text(alert.labels[key]) for key in sorted(alert.labels)[:_MAX_LABELS]},
         "is_silenced": alert.is_silenced,
-        "sensor": _text(committed.sensor),
-        "ledger_epoch": _text(committed.ledger_epoch),
+        "sensor": bounded_text(committed.sensor),
+        "ledger_epoch": bounded_text(committed.ledger_epoch),
         "seq": committed.seq,
         "committed_at": rfc3339(committed.committed_at_ns),
         "is_clock_synchronised": committed.is_clock_synchronised,
@@ -107,8 +107,8 @@ def alert_document(committed: Committed) -> dict[str, Any]:
 
 
 def encode(document: Any) -> bytes:
-    """Compact JSON in UTF-8 (RFC 8259)."""
-    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    """Compact JSON in UTF-8 (RFC 8259); what UTF-8 cannot carry is a question mark."""
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _evidence(committed: Committed) -> dict[str, Any]:
@@ -116,9 +116,9 @@ def _evidence(committed: Committed) -> dict[str, Any]:
     return {
         "top_flows": [
             {
-                "source_address": _text(flow.source_address),
+                "source_address": bounded_text(flow.source_address),
                 "source_transport_port": flow.source_transport_port,
-                "destination_address": _text(flow.destination_address),
+                "destination_address": bounded_text(flow.destination_address),
                 "destination_transport_port": flow.destination_transport_port,
                 "protocol_identifier": flow.protocol_identifier,
                 "octets": flow.octets,
@@ -127,12 +127,12 @@ def _evidence(committed: Committed) -> dict[str, Any]:
             }
             for flow in evidence.top_flows[:_MAX_EVIDENCE]
         ],
-        "top_peers": [{"address": _text(a), "flow_slices": n} for a, n in evidence.top_peers[:_MAX_EVIDENCE]],
+        "top_peers": [{"address": bounded_text(a), "flow_slices": n} for a, n in evidence.top_peers[:_MAX_EVIDENCE]],
         "top_ports": [{"responder_port": p, "flow_slices": n} for p, n in evidence.top_ports[:_MAX_EVIDENCE]],
     }
 
 
-def _text(value: str, limit: int = _MAX_NAME) -> str:
+def bounded_text(value: str, limit: int = _MAX_NAME) -> str:
     """At most `limit` characters that UTF-8 can carry: a device may name its ports with anything."""
     cut = value if len(value) <= limit else value[: limit - 1] + "…"
     return cut.encode("utf-8", "replace").decode()

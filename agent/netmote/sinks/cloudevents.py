@@ -52,6 +52,7 @@ def cloud_event(committed: Committed) -> dict[str, Any]:
 
 def heartbeat_event(beat: Heartbeat) -> dict[str, Any]:
     """A sign of life."""
+    document = heartbeat_document(beat)
     return {
         "specversion": "1.0",
         "id": heartbeat_id(beat),
@@ -59,9 +60,9 @@ def heartbeat_event(beat: Heartbeat) -> dict[str, Any]:
         "type": "io.netmote.heartbeat.v1",
         "time": rfc3339(beat.at_ns),
         "datacontenttype": "application/json",
-        "sensor": beat.sensor,
+        "sensor": document["sensor"],
         "ledgerepoch": beat.ledger_epoch,
-        "data": heartbeat_document(beat),
+        "data": document,
     }
 
 
@@ -71,7 +72,8 @@ def heartbeat_id(beat: Heartbeat) -> str:
 
 
 def _source(sensor: str, ledger_epoch: str) -> str:
-    return f"netmote://{quote(sensor, safe='')}/{quote(ledger_epoch, safe='')}"
+    # A host name that is no UTF-8 has lone surrogates, which no URI carries.
+    return f"netmote://{quote(sensor, safe='', errors='replace')}/{quote(ledger_epoch, safe='')}"
 
 
 def encode_event(committed: Committed) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 
 from netmote.alerts.alert import Committed
 from netmote.sinks.alert_document import alert_document, rfc3339
+from netmote.sinks.heartbeat_document import heartbeat_document
 from netmote.telemetry.heartbeat import Heartbeat
 
 HEARTBEAT_NAME = "NetmoteHeartbeat"
@@ -38,11 +39,12 @@ def ended(alert: dict[str, Any], *, now_ns: int) -> dict[str, Any]:
 
 def heartbeat(beat: Heartbeat, *, now_ns: int) -> dict[str, Any]:
     """An alert that fires while the sensor lives, as Prometheus' Watchdog does; three beats missed, it ends."""
+    document = heartbeat_document(beat)
     return {
-        "labels": {"alertname": HEARTBEAT_NAME, "sensor": beat.sensor, "severity": "none"},
+        "labels": {"alertname": HEARTBEAT_NAME, "sensor": document["sensor"], "severity": "none"},
         "annotations": {
-            "summary": f"{beat.sensor} lives, at level {beat.level.value}",
-            "description": "; ".join(reason.text for reason in beat.reasons[:_MAX_CAUSES]),
+            "summary": f"{document['sensor']} lives, at level {beat.level.value}",
+            "description": "; ".join(reason["text"] for reason in document["reasons"][:_MAX_CAUSES]),
             "number": str(beat.number),
             "ledger_epoch": beat.ledger_epoch,
             "last_seq": str(beat.last_seq),
