@@ -2,7 +2,7 @@
 
    packet_generator INTERFACE FILE PACKETS PER_SECOND SECONDS
 
-   PER_SECOND 0: as fast as it goes. sendmmsg(2) with PACKET_QDISC_BYPASS (packet(7)). A packet leaves with the length it had on
+   TCP sequence numbers go on each time, or every packet would come again. PER_SECOND 0: as fast as it goes. sendmmsg(2) with PACKET_QDISC_BYPASS (packet(7)). A packet leaves with the length it had on
    the wire, zeros behind what the file kept. Prints how many packets were sent and the seconds that took. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -20,6 +20,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "tcp_sequence.h"
 
 #define BATCH 64
 #define LONGEST 1514
@@ -48,17 +50,21 @@ int main(int count, char **words) {
     const int file = open(words[2], O_RDONLY);
     struct stat status;
     if (file < 0 || fstat(file, &status)) return fail(words[2]);
-    uint8_t *bytes = mmap(NULL, status.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, 0);
+    uint8_t *bytes = mmap(NULL, status.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_POPULATE, file, 0);
     if (bytes == MAP_FAILED) return fail("mmap");
 
     long held = 0;
     struct iovec(*parts)[2] = malloc(sizeof *parts * (status.st_size / RECORD_HEADER + 1));
-    if (!parts) return fail("malloc");
+    uint8_t **sequences = malloc(sizeof *sequences * (status.st_size / RECORD_HEADER + 1)); /* their first octets */
+    long streams = 0;
+    if (!parts || !sequences) return fail("malloc");
     for (long at = FILE_HEADER; at + RECORD_HEADER <= status.st_size;) {
         uint32_t length[2]; /* kept, on the wire */
         memcpy(length, bytes + at + 8, sizeof length);
         const uint32_t sent = length[1] < LONGEST ? length[1] : LONGEST;
         const uint32_t kept = length[0] < sent ? length[0] : sent;
+        const uint32_t place = kept >= 64 ? sequence_place(bytes + at + RECORD_HEADER) : 0;
+        if (place) sequences[streams++] = bytes + at + RECORD_HEADER + place;
         parts[held][0] = (struct iovec){bytes + at + RECORD_HEADER, kept};
         parts[held++][1] = (struct iovec){padding, sent - kept};
         at += RECORD_HEADER + length[0];
@@ -79,7 +85,7 @@ int main(int count, char **words) {
     struct mmsghdr messages[BATCH];
     memset(messages, 0, sizeof messages);
     const double begin = now();
-    long sent = 0;
+    long sent = 0, times = 0;
     double elapsed = 0;
     while (sent < wanted && (elapsed = now() - begin) < seconds) {
         const double early = per_second > 0 ? sent / per_second - elapsed : 0;
@@ -87,13 +93,18 @@ int main(int count, char **words) {
             if (early > 2e-4) nanosleep(&(struct timespec){0, (long)(early < 0.5 ? early * 5e8 : 2.5e8)}, NULL);
             continue;
         }
-        const int most = wanted - sent < BATCH ? (int)(wanted - sent) : BATCH;
+        long most = wanted - sent < BATCH ? wanted - sent : BATCH;
+        if (most > held - sent % held) most = held - sent % held; /* the next time begins with a batch */
+        if (sent / held > times) {
+            for (long k = 0; k < streams; k++) *sequences[k] += STEP;
+            times = sent / held;
+        }
         for (int k = 0; k < most; k++) {
             struct iovec *part = parts[(sent + k) % held];
             messages[k].msg_hdr.msg_iov = part;
             messages[k].msg_hdr.msg_iovlen = part[1].iov_len ? 2 : 1;
         }
-        const int taken = sendmmsg(sender, messages, most, 0);
+        const int taken = sendmmsg(sender, messages, (unsigned)most, 0);
         if (taken > 0)
             sent += taken;
         else if (errno != ENOBUFS && errno != EAGAIN && errno != EINTR)

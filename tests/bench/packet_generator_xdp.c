@@ -7,6 +7,7 @@
    writes the next packet's kept bytes over the frame and gives it the length it had on the wire; what was not kept is filler.
      receive   XDP_PASS: the frame enters the stack as received on INTERFACE, as from its driver's poll
      transmit  XDP_TX: the frame leaves INTERFACE and arrives at the other end of the pair, which needs NAPI (ethtool -K … gro on)
+   The file is sent again and again; TCP sequence numbers go on each time, or every packet would come again.
    PER_SECOND 0: as fast as it goes; else the program passes a frame whenever one is due and drops the rest. Prints how many packets
    were sent and the seconds that took. */
 #define _GNU_SOURCE
@@ -28,6 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tcp_sequence.h"
+
 #define KEPT 96
 #define LONGEST 1514
 #define RECORD_HEADER 16
@@ -35,11 +38,12 @@
 
 struct packet {
     int64_t longer; /* than LONGEST; never positive */
+    uint32_t sequence, step; /* where the first octet of the TCP sequence number stands, and what it gains each time; else 0 */
     uint8_t bytes[KEPT];
 };
 
 struct state { /* of the program, shared with it */
-    uint64_t sent, next_packet, next_ns, gap_ns;
+    uint64_t sent, next_packet, next_ns, gap_ns, times; /* how often all have been sent */
 };
 
 static int fail(const char *what) {
@@ -97,7 +101,10 @@ static void assemble(int states, int packets, int held, int is_paced, int action
     emit(BPF_LDX | BPF_MEM | BPF_DW, 8, 7, offsetof(struct state, next_packet), 0);
     emit(BPF_STX | BPF_MEM | BPF_W, 10, 8, -4, 0);
     emit(BPF_ALU64 | BPF_ADD | BPF_K, 8, 0, 0, 1);
-    emit(BPF_JMP | BPF_JLT | BPF_K, 8, 0, 1, held);
+    emit(BPF_JMP | BPF_JLT | BPF_K, 8, 0, 4, held);
+    emit(BPF_LDX | BPF_MEM | BPF_DW, 8, 7, offsetof(struct state, times), 0);
+    emit(BPF_ALU64 | BPF_ADD | BPF_K, 8, 0, 0, 1);
+    emit(BPF_STX | BPF_MEM | BPF_DW, 7, 8, offsetof(struct state, times), 0);
     emit(BPF_ALU64 | BPF_MOV | BPF_K, 8, 0, 0, 0);
     emit(BPF_STX | BPF_MEM | BPF_DW, 7, 8, offsetof(struct state, next_packet), 0);
     look_up(packets);
@@ -114,6 +121,18 @@ static void assemble(int states, int packets, int held, int is_paced, int action
         emit(BPF_LDX | BPF_MEM | BPF_DW, 4, 9, (int)offsetof(struct packet, bytes) + word, 0);
         emit(BPF_STX | BPF_MEM | BPF_DW, 1, 4, word, 0);
     }
+    emit(BPF_LDX | BPF_MEM | BPF_W, 3, 9, offsetof(struct packet, sequence), 0);
+    emit(BPF_ALU64 | BPF_AND | BPF_K, 3, 0, 0, 63); /* as the verifier wants to see */
+    emit(BPF_ALU64 | BPF_ADD | BPF_X, 1, 3, 0, 0);
+    emit(BPF_ALU64 | BPF_MOV | BPF_X, 3, 1, 0, 0);
+    emit(BPF_ALU64 | BPF_ADD | BPF_K, 3, 0, 0, 1);
+    exit_if(BPF_JMP | BPF_JGT | BPF_X, 3, 2, 0);
+    emit(BPF_LDX | BPF_MEM | BPF_W, 3, 9, offsetof(struct packet, step), 0);
+    emit(BPF_LDX | BPF_MEM | BPF_DW, 4, 7, offsetof(struct state, times), 0);
+    emit(BPF_ALU64 | BPF_MUL | BPF_X, 3, 4, 0, 0);
+    emit(BPF_LDX | BPF_MEM | BPF_B, 4, 1, 0, 0);
+    emit(BPF_ALU64 | BPF_ADD | BPF_X, 4, 3, 0, 0);
+    emit(BPF_STX | BPF_MEM | BPF_B, 1, 4, 0, 0);
     emit(BPF_LDX | BPF_MEM | BPF_DW, 8, 7, offsetof(struct state, sent), 0);
     emit(BPF_ALU64 | BPF_ADD | BPF_K, 8, 0, 0, 1);
     emit(BPF_STX | BPF_MEM | BPF_DW, 7, 8, offsetof(struct state, sent), 0);
@@ -151,6 +170,8 @@ int main(int count, char **words) {
         const uint32_t sent = lengths[1] < KEPT ? KEPT : lengths[1] < LONGEST ? lengths[1] : LONGEST;
         memcpy(packets[held].bytes, bytes + at + RECORD_HEADER, lengths[0] < KEPT ? lengths[0] : KEPT);
         packets[held].longer = (int64_t)sent - LONGEST;
+        packets[held].sequence = sequence_place(packets[held].bytes);
+        packets[held].step = packets[held].sequence ? STEP : 0;
     }
 
     assemble(state_map, packet_map, (int)held, per_second > 0, strcmp(words[5], "transmit") ? XDP_PASS : XDP_TX);
