@@ -2,19 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from aiohttp import web
 from alertmanager_server import HEARTBEAT, AlertmanagerServer, Notified
 from heartbeats import sample_heartbeat
+from hostile_alerts import largest_alert
 from manual_clock import ManualClock
 from sink_alerts import committed_alert
 
 from netmote.alerts.alert import AlertState, Committed
 from netmote.clock import Clock, SystemClock
 from netmote.errors import PartialDelivery
+from netmote.records.entity import Entity, EntityKind
+from netmote.scoring.finding import Contributor
 from netmote.sinks.alertmanager.config import AlertmanagerConfig
 from netmote.sinks.alertmanager.sink import AlertmanagerSink
 
@@ -128,6 +133,26 @@ async def test_heartbeat_is_an_alert_of_its_own(server: AlertmanagerServer) -> N
         await sink.close()
         names = [each["labels"]["alertname"] for each in server.alerts()]
         assert names == ([] if mode == "none" else [HEARTBEAT])
+
+
+async def test_it_refuses_nothing_that_an_alert_can_hold(server: AlertmanagerServer) -> None:
+    """Names come from devices: whatever they are, Alertmanager takes the alert, and knows it again when it ends."""
+    odd = {"": "no name", "7": "digit", "a-b c": "\ud800", "\u00e9": "\n\t", "__name__": "x", "empty": ""}
+    rows = [
+        replace(largest_alert(), seq=101),
+        fresh(102, SYSTEM, title="", check="", technique=None, contributors=()),
+        fresh(103, SYSTEM, title="\ud800\n", group="\ud800 group", labels=MappingProxyType(odd)),
+        fresh(104, SYSTEM, entity=Entity(EntityKind.INTERFACE, "sw1/\x00\x1b[31m\u202e")),
+        fresh(105, SYSTEM, contributors=(Contributor("f", "1", float("nan")), Contributor("f", "1", 1.0, baseline=float("inf")))),
+    ]
+    rows = [replace(row, alert=replace(row.alert, alert_id=f"a{n}", fingerprint=f"{n}")) for n, row in enumerate(rows)]
+    sink = sink_of(server.url)
+    await tell(sink, rows, rows)
+    assert len(server.alerts()) == len(rows)
+    await tell(sink, [], [ended(row, SYSTEM, row.seq) for row in rows])
+    await sink.resend()
+    await sink.close()
+    assert server.alerts() == []
 
 
 class Picky:

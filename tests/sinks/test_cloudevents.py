@@ -2,10 +2,12 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
+from hostile_alerts import largest_alert
 from sink_alerts import SECOND, START, committed_alert
 
 from netmote.alerts.alert import AlertState
@@ -55,3 +57,12 @@ def test_every_event_stays_below_64_kib() -> None:
     event = encode_event(committed_alert(title="\x01" * 9_999, check="\x01" * 9_999, group="\x01" * 9_999))
     assert len(event) < 64 * 1024
     assert json.loads(event)["data"]["unmapped"]["omitted"] == []
+
+
+def test_the_largest_event_of_the_strangest_sensor() -> None:
+    """A host name that is no UTF-8 and everything beyond its limit: still an event that the library reads."""
+    event = encode_event(replace(largest_alert(), sensor="\ud800 sensor", ledger_epoch="\ud800"))
+    assert len(event) < 64 * 1024
+    read = JSONFormat().read(CloudEvent, event)
+    assert read.get_source() == "netmote://%3F%20sensor/%3F"
+    assert read.get_extension("sensor") == "? sensor"

@@ -73,7 +73,7 @@ def heartbeat_id(beat: Heartbeat) -> str:
 
 def _source(sensor: str, ledger_epoch: str) -> str:
     # A host name that is no UTF-8 has lone surrogates, which no URI carries.
-    return f"netmote://{quote(sensor, safe='', errors='replace')}/{quote(ledger_epoch, safe='')}"
+    return f"netmote://{quote(sensor, safe='', errors='replace')}/{quote(ledger_epoch, safe='', errors='replace')}"
 
 
 def encode_event(committed: Committed) -> bytes:
