@@ -1,6 +1,7 @@
 """What is kept of devices over a restart: whole or put aside, bounded, and used from the first request on."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import Mapping
 from hashlib import sha256
@@ -89,6 +90,7 @@ def written(entry: object) -> bytes:
         b"netmote-snmp-devices-1\n" + sha256(b"[]").digest() + b"[]",
         b"netmote-snmp-devices-1\n" + sha256(b"{").digest() + b"{",
     ],
+    ids=itertools.count(),
 )
 def test_a_damaged_file_is_put_aside_and_said(memory: DeviceMemory, caplog: pytest.LogCaptureFixture, content: bytes) -> None:
     """Also one whose checksum is right and whose content no version of ours wrote: nothing of it is used, and it stays to be looked at."""
