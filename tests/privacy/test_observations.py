@@ -29,9 +29,18 @@ def test_slices_keep_all_but_addresses(kind: Treatment) -> None:
     for side in ("source_address", "destination_address"):
         expected = [treating(kind).text(address_text(value)) for value in before[side].tolist()]
         assert [address_text(value) for value in hidden.slices[side].tolist()] == expected
-    others = [name for name in FLOW_DTYPE.names or () if not name.endswith("_address")]
+    others = [name for name in FLOW_DTYPE.names or () if not name.endswith("_address") and name != "ip_version"]
     assert all((hidden.slices[name] == before[name]).all() for name in others)
     assert (batch.slices == before).all(), "the batch that was given is not changed"
+
+
+def test_a_pseudonym_is_exported_whole() -> None:
+    """A record with an IPv6 address in it says so, or an exporter would write four octets of it; truncated ones stay what they were."""
+    batch = flow_batch(rows=5)
+    group = b"\0" * 10 + b"\xff\xff" + bytes([224, 0, 0, 251])
+    batch.slices["source_address"][0] = batch.slices["destination_address"][0] = group
+    assert concealed_batch(batch, treating("hash")).slices["ip_version"].tolist() == [4, 6, 6, 6, 6]
+    assert concealed_batch(batch, treating("truncate")).slices["ip_version"].tolist() == [4] * 5
 
 
 def test_facts_of_hosts_and_their_annotations() -> None:

@@ -16,6 +16,7 @@ from netmote.records.fact import Fact, FactBatch
 from netmote.records.flow import FlowBatch
 
 _SIDES = ("source_address", "destination_address")
+_IPV4_MAPPED = b"\0" * 10 + b"\xff\xff"  # RFC 4291 section 2.5.5.2
 
 
 def concealed_batch(batch: Batch, treatment: AddressTreatment) -> Batch:
@@ -37,8 +38,13 @@ def _slices(slices: NDArray[np.void], treatment: AddressTreatment) -> NDArray[np
     octets = np.ascontiguousarray(distinct).view(np.uint8).reshape(-1, 16)
     treated_octets = b"".join(treatment.packed(each.tobytes()) for each in octets)
     values = np.frombuffer(treated_octets, "V16")[position.reshape(2, -1)]
+    is_ipv6 = np.zeros(len(slices), np.bool_)
     for side, of_side in zip(_SIDES, values, strict=True):
         treated[side] = of_side
+        heads = np.ascontiguousarray(of_side).view(np.uint8).reshape(-1, 16)[:, : len(_IPV4_MAPPED)]
+        is_ipv6 |= (heads != np.frombuffer(_IPV4_MAPPED, np.uint8)).any(axis=1)
+    # A pseudonym is an IPv6 address, also of an IPv4 host: whoever exports the record must write all of it.
+    treated["ip_version"][is_ipv6] = 6
     return treated
 
 
