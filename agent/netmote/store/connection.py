@@ -16,7 +16,8 @@ damage a WAL that two connections checkpoint, https://www.sqlite.org/wal.html#wa
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -46,8 +47,8 @@ class _Thread(aiosqlite.Connection):
 class Connection:
     """The async door to one open file. Made by `open_writer` and `open_reader`."""
 
-    def __init__(self, thread: _Thread, path: Path) -> None:
-        self._thread = thread
+    def __init__(self, thread: _Thread, path: Path, connector: Callable[[], sqlite3.Connection]) -> None:
+        self._thread, self._connector = thread, connector
         self._lock = asyncio.Lock()
         self._is_open = True
         self._meter = LogMeter(path.with_name(path.name + "-wal"), PAGE_SIZE)
@@ -78,6 +79,23 @@ class Connection:
         async with self._lock:
             with translated(self.path.name):
                 return await finish(self._thread.perform(job))
+
+    @asynccontextmanager
+    async def shut(self, last: Job[object] | None = None) -> AsyncIterator[None]:
+        """Run `last`, close, and open anew when the body is done: nobody's job runs meanwhile. Stays closed when the body fails.
+
+        Not to be cancelled: the caller runs it in `finish`.
+        """
+        async with self._lock:
+            with translated(self.path.name):
+                if last is not None:
+                    await self._thread.perform(last)
+                self._is_open = False
+                await self._thread.close()
+                yield
+                self._thread = await _started(self._connector)
+                self._is_open = True
+                self._meter.reopen()
 
     async def close(self) -> None:
         """Wait for the running job and close. Safe twice."""
@@ -172,5 +190,8 @@ async def open_reader(path: Path) -> Connection:
 
 async def _open(connector: Callable[[], sqlite3.Connection], path: Path) -> Connection:
     with translated(path.name):
-        thread = _Thread(connector, iter_chunk_size=64)
-        return Connection(await thread, path)  # type: ignore[arg-type]
+        return Connection(await _started(connector), path, connector)
+
+
+async def _started(connector: Callable[[], sqlite3.Connection]) -> _Thread:
+    return await _Thread(connector, iter_chunk_size=64)  # type: ignore[return-value]

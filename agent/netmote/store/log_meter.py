@@ -53,6 +53,11 @@ class LogMeter:
         self.bytes += cost
         return cost
 
+    def reopen(self) -> None:
+        """Another log lies under the same name now; the count goes on."""
+        self.close()
+        self._salts = b""
+
     def close(self) -> None:
         """Safe twice."""
         if self._descriptor is not None:

@@ -66,6 +66,9 @@ class RecordLog:
         self.unlinked_files = 0
         self.refused_batches = 0  # for want of room
         self.appended_batches = 0
+        self.held_log_bytes = (
+            0  # what a reader's long transaction kept from being brought in; bounded by a file's share of the quota
+        )
         self.recovered_from_log = 0  # batches behind a damaged frame of a log
         self._writes = DailyWrites()
         self._written_before = 0  # by writers closed since
@@ -326,7 +329,9 @@ class RecordLog:
     async def _retain(self) -> None:
         if self._writer is not None:
             # PASSIVE: a reader with a long transaction delays it, it never delays a reader or an append.
-            await self._writer.run(lambda connection: connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
+            checkpoint = "PRAGMA wal_checkpoint(PASSIVE)"
+            _, frames, brought_in = await self._writer.run(lambda connection: connection.execute(checkpoint).fetchone())
+            self.held_log_bytes = max(0, frames - brought_in) * PAGE_SIZE
         expired_before = self._running.now_ns() - round(self._config.telemetry_age * NANOSECONDS_PER_SECOND)
         sizes = {file.file_uuid: catalog.bytes_of(file.path) for file in self._files}
         while len(self._files) > 1:

@@ -8,6 +8,7 @@ to an epoch, so saved revisions get new ones in their old order; their ids stay,
 had acknowledged are not sent again where its cursor can still be read; else all saved rows are (at least once).
 """
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -218,13 +219,35 @@ def replace_ledger(path: Path, damage: str, log: bytes, now_ns: int) -> Recovery
 
 
 def finish_replacing(path: Path) -> None:
-    """Take up a replacement that a crash interrupted between its two renames; drop one that was not finished."""
-    fresh = fresh_of(path)
+    """Take up a replacement that a crash interrupted between its renames; drop one that was not finished."""
+    fresh, held = fresh_of(path), _held(path)
     if path.exists():
         catalog.unlink(fresh)
-        return
-    for each in reversed(catalog.companions(fresh)):
-        each.rename(path.with_name(path.name + each.name.removeprefix(fresh.name)))
+    elif fresh.exists():
+        for stale in catalog.companions(path):  # of the file that went: a log would be taken for the new one's
+            stale.unlink()
+        for each in reversed(catalog.companions(fresh)):
+            each.rename(path.with_name(path.name + each.name.removeprefix(fresh.name)))
+    elif held.exists():
+        held.rename(path)
+    held.unlink(missing_ok=True)
+
+
+def _held(path: Path) -> Path:
+    return path.with_name(path.name + ".held")
+
+
+def move_into_copy(path: Path) -> None:
+    """Put a whole copy, made beside it, in the place of a sound ledger nobody of us has open. Whoever still reads it reads on."""
+    fresh = fresh_of(path)
+    descriptor = os.open(fresh, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)  # VACUUM INTO does not
+    finally:
+        os.close(descriptor)
+    # The database first: from here on a start takes the copy, which is whole, and drops the log of the one that went.
+    path.rename(_held(path))
+    finish_replacing(path)
 
 
 def fresh_of(path: Path) -> Path:

@@ -13,6 +13,8 @@ class StoreStatistics:
     telemetry_bytes: int  # all telemetry files with their logs
     ledger_bytes: int  # the ledger with its log
     wal_bytes: int  # of that and of the telemetry: logs not yet brought into their files
+    held_log_bytes: int  # of these: what a reader's long transaction kept from being brought in at the last maintenance
+    ledger_moves: int  # times the ledger went on in a copy, for such a reader
     free_bytes: int  # of the filesystem
     bytes_per_day: float | None  # of telemetry; None until ten minutes are recorded
     telemetry_written_bytes: int  # since the store was opened: what it cost the disk, in logs and files

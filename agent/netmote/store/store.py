@@ -9,7 +9,6 @@ Raises StoreFull and other Retryable errors from any method; a ValueError or Key
 """
 
 import asyncio
-import secrets
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -24,16 +23,26 @@ from netmote.store.alert_rows import RowsRead
 from netmote.store.config import StoreConfig
 from netmote.store.connection import PAGE_SIZE, Connection, Job, T, open_reader, open_writer
 from netmote.store.delivery_ledger import SinkOutbox
+from netmote.store.epoch import Epoch
 from netmote.store.faults import StoreFull, translated
 from netmote.store.forgetting import ForgottenAlerts, ForgottenTelemetry, forget_in_ledger, forget_in_telemetry
-from netmote.store.ledger_mark import LedgerMark, machine_facts
+from netmote.store.ledger_mark import machine_facts
 from netmote.store.ledger_schema import LEDGER_NAME
 from netmote.store.position import Checkpoint, Gap, Position, Recovery
 from netmote.store.record_log import RecordLog
 from netmote.store.recovery import examine, forget_set_aside
 from netmote.store.reserve import Reserve
 from netmote.store.running_time import RunningTime
-from netmote.store.salvage import Salvage, finish_replacing, log_octets, put_back, replace_ledger, rows_in_log
+from netmote.store.salvage import (
+    Salvage,
+    finish_replacing,
+    fresh_of,
+    log_octets,
+    move_into_copy,
+    put_back,
+    replace_ledger,
+    rows_in_log,
+)
 from netmote.store.state_lock import StateLock
 from netmote.store.statistics import StoreStatistics, daily_rate, days_of_disk
 from netmote.store.uninterrupted import finish
@@ -47,6 +56,7 @@ _MOST_ROOM_ATTEMPTS = 8
 _ENDED_SILENCES_KEPT = 1000
 _WITHHELD_TOLD = 100
 _DAMAGED_KEPT = 4
+_LEAST_MOVED_LOG = 2 * 2**20
 
 
 class Store:
@@ -66,9 +76,8 @@ class Store:
 
         `machine` tells this machine from others (`ledger_mark`): a ledger that comes from another one gets a new epoch.
         """
-        self._is_clock_synchronised, self._machine = is_clock_synchronised, machine
-        self._mark: LedgerMark | None = None
-        self._epoch_renewal = ""
+        self._is_clock_synchronised = is_clock_synchronised
+        self._epoch = Epoch(state_dir, machine)
         self._state_dir, self._config, self._sensor, self._clock = state_dir, config, sensor, clock
         self._running = RunningTime(clock)
         self._lock = StateLock(state_dir)
@@ -76,7 +85,6 @@ class Store:
         self._records = RecordLog(state_dir, config, clock, self._running)
         self._ledger: Connection | None = None
         self._reader: Connection | None = None
-        self._ledger_epoch = ""
         self._recoveries: list[Recovery] = []
         self._damaged_alerts: set[int] = set()
         self._is_checkpoint_damaged = False
@@ -84,6 +92,8 @@ class Store:
         self._expired_alerts = 0
         self._expired_for_room = 0
         self._expired_queued = 0
+        self._held_log_bytes = 0
+        self._ledger_moves = 0
 
     async def open(self, *, with_telemetry: bool = True) -> None:
         """Take the lock, recover what a crash or a bad disk left, bring the schemas up.
@@ -118,40 +128,13 @@ class Store:
         await self._ledger.write(partial(alert_ledger.begin_ledger, now_ns=self._clock.now_ns()))
         if log_rows.rows:
             self._recovered_from_log += await self._ledger.write(partial(put_back, saved=log_rows))
-        await self._settle_epoch(path)
+        await self._epoch.settle(self._ledger)
         self._running.at_least(await self._ledger.read(alert_ledger.running_ns))
         self._reader = await open_reader(path)
         if with_telemetry:
             checkpoint = await self.checkpoint()
             await self._records.open(None if checkpoint is None else checkpoint.position)
             self._reserve.ensure(self._records.free_bytes())
-
-    async def _settle_epoch(self, path: Path) -> None:
-        """Go on under the ledger's epoch, or under a new one when the mark says that its numbers may have been given already."""
-        ledger = await self._required(self._ledger).read(alert_ledger.ledger_identity)
-        self._mark = LedgerMark(self._state_dir, path, self._machine())
-        # The system's randomness on purpose: see `begin_ledger`.
-        opening, disagreement = secrets.token_hex(8), self._mark.disagreement(ledger)
-
-        def settle(connection: sqlite3.Connection) -> str:
-            epoch = ledger.epoch
-            if disagreement is not None:
-                epoch = alert_ledger.renew_epoch(connection)
-                for sink in delivery_ledger.all_sinks(connection):
-                    delivery_ledger.withhold_settled(connection, sink)
-            alert_ledger.note_opening(connection, opening)
-            return epoch
-
-        if disagreement is None:
-            # First the mark with both tokens, then the ledger, then the mark with the new one: a crash in between is no disagreement.
-            is_writable = await asyncio.to_thread(self._mark.write, ledger.epoch, (ledger.opening, opening), ledger.last_seq)
-            if not is_writable:
-                self._ledger_epoch = ledger.epoch
-                return
-        # A new epoch is in the ledger before the mark knows of it: after a crash in between they disagree again.
-        self._ledger_epoch = await self._write(settle)
-        self._epoch_renewal = disagreement or ""
-        await asyncio.to_thread(self._mark.write, self._ledger_epoch, (opening,), ledger.last_seq)
 
     def _recover_ledger(self, path: Path) -> Salvage:
         """Replace a damaged ledger by what can be saved of it; returns the revisions that stand in the log a crash left."""
@@ -178,7 +161,7 @@ class Store:
             if ledger is not None:
                 try:
                     await ledger.write(partial(alert_ledger.note_running, running=self._running.now_ns()))
-                    self._advance_mark(await ledger.read(alert_ledger.last_seq))
+                    await self._epoch.advance(await ledger.read(alert_ledger.last_seq))
                 finally:
                     await ledger.close()  # the last connection of a file brings its log in
         finally:
@@ -187,12 +170,12 @@ class Store:
     @property
     def ledger_epoch(self) -> str:
         """Random hexadecimal per ledger: with `sensor` and `seq` it names a revision in the world."""
-        return self._ledger_epoch
+        return self._epoch.value
 
     @property
     def epoch_renewal(self) -> str:
         """Why the epoch was renewed at `open`; empty when it was not. What was sent before is another sensor's life upstream."""
-        return self._epoch_renewal
+        return self._epoch.renewal
 
     @property
     def recoveries(self) -> tuple[Recovery, ...]:
@@ -399,16 +382,30 @@ class Store:
             expired, given_up, last_seq = await self._write(tidy)
             self._expired_alerts += expired
             self._expired_queued += given_up
-            await asyncio.to_thread(self._advance_mark, last_seq)
-            await self._required(self._ledger).run(_bring_in_log)
+            await self._epoch.advance(last_seq)
+            await self._bring_in_log(last_seq)
         except StoreFull:
             # A disk this full lets nothing be tidied; the statistics below say so, and the next call tries again.
             self._reserve.release()
         return self._statistics()
 
-    def _advance_mark(self, seq: int) -> None:
-        if self._mark is not None:
-            self._mark.advance(seq)
+    async def _bring_in_log(self, last_seq: int) -> None:
+        """Bring the ledger's log into its file; where somebody's long transaction holds it and it grows, go on in a copy."""
+        ledger, path = self._required(self._ledger), self._state_dir / LEDGER_NAME
+        self._held_log_bytes = await ledger.run(_checkpoint)
+        if self._held_log_bytes < max(_LEAST_MOVED_LOG, self._config.ledger_size // 4):
+            return
+        await finish(self._move_ledger(ledger, path))
+        await self._epoch.moved(last_seq)
+        self._ledger_moves += 1
+        self._held_log_bytes = 0
+
+    async def _move_ledger(self, ledger: Connection, path: Path) -> None:
+        fresh = fresh_of(path)
+        await asyncio.to_thread(catalog.unlink, fresh)
+        copy = partial(_copy_into, path=fresh)
+        async with ledger.shut(copy), self._required(self._reader).shut():
+            await asyncio.to_thread(move_into_copy, path)
 
     def _statistics(self) -> StoreStatistics:
         files, ledger = self._records.files, self._state_dir / LEDGER_NAME
@@ -420,6 +417,8 @@ class Store:
             telemetry_bytes=telemetry_bytes,
             ledger_bytes=catalog.bytes_of(ledger),
             wal_bytes=sum(log.stat().st_size for log in logs if log.exists()),
+            held_log_bytes=self._held_log_bytes + self._records.held_log_bytes,
+            ledger_moves=self._ledger_moves,
             free_bytes=free_bytes,
             bytes_per_day=rate,
             telemetry_written_bytes=self._records.written_bytes,
@@ -464,7 +463,13 @@ class Store:
         return connection
 
 
-def _bring_in_log(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+def _copy_into(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("VACUUM INTO ?", (str(path),)).close()
+
+
+def _checkpoint(connection: sqlite3.Connection) -> int:
+    """Bytes of the log that could not be brought in: somebody still reads what was before."""
+    _, frames, brought_in = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     # A statement frees one page a step, so it is stepped to its end.
     connection.execute("PRAGMA incremental_vacuum(256)").fetchall()
+    return int(max(0, frames - brought_in)) * PAGE_SIZE
