@@ -94,8 +94,9 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("netmote.privacy.treatment._REMEMBERED", 10)
     treatment = treating("hash")
     for number in range(100):
-        treatment.address(ip_network("10.0.0.0/8")[number])
-    assert len(treatment._known) == 10
+        address = ip_network("10.0.0.0/8")[number]
+        treatment.packed(b"\0" * 10 + b"\xff\xff" + address.packed)
+    assert len(treatment._known) == len(treatment._known_octets) == 10
 
 
 def test_entities_in_text_are_treated() -> None:

@@ -53,6 +53,7 @@ class AddressTreatment:
         self._key, self._local = key, tuple(local_networks)
         self._prefixes = {4: ipv4_prefix, 6: ipv6_prefix}
         self._known: OrderedDict[Address, Address] = OrderedDict()
+        self._known_octets: OrderedDict[bytes, bytes] = OrderedDict()
 
     @property
     def is_keeping(self) -> bool:
@@ -98,8 +99,14 @@ class AddressTreatment:
 
     def packed(self, octets: bytes) -> bytes:
         """16 octets (IPv4 as IPv4-mapped, as flow records have it) to 16 octets."""
-        treated = self.address(IPv6Address(octets))
-        return treated.packed if treated.version == 6 else b"\0" * 10 + b"\xff\xff" + treated.packed
+        known = self._known_octets.get(octets)
+        if known is None:
+            treated = self.address(IPv6Address(octets))
+            known = treated.packed if treated.version == 6 else b"\0" * 10 + b"\xff\xff" + treated.packed
+            if len(self._known_octets) >= _REMEMBERED:
+                self._known_octets.popitem(last=False)
+            self._known_octets[octets] = known
+        return known
 
     def identifier(self, identifier: str, *, digits: int = 32) -> str:
         """Hexadecimal digits that stand for an identifier which an address could be guessed from."""
