@@ -14,10 +14,11 @@ from heartbeats import sample_heartbeat
 from hostile_alerts import largest_alert
 from manual_clock import ManualClock
 from sink_alerts import committed_alert
+from sink_certificates import Authority
 
 from netmote.alerts.alert import AlertState, Committed
 from netmote.clock import Clock, SystemClock
-from netmote.errors import PartialDelivery
+from netmote.errors import PartialDelivery, Retryable
 from netmote.records.entity import Entity, EntityKind
 from netmote.scoring.finding import Contributor
 from netmote.sinks.alertmanager.config import AlertmanagerConfig
@@ -194,3 +195,26 @@ async def test_a_refused_alert_is_found_and_the_others_go_on(caplog: pytest.LogC
     finally:
         await sink.close()
         await runner.cleanup()
+
+
+async def test_client_certificate(tmp_path: Path) -> None:
+    """An Alertmanager that asks for one gets it; without it, alerts wait."""
+    authority = Authority(tmp_path)
+    pair, client = authority.issue("server"), authority.issue("sensor")
+    tls = {"cert_file": str(pair.certificate), "key_file": str(pair.key), "client_ca_file": str(authority.file)}
+    server = AlertmanagerServer(
+        tmp_path / "alertmanager", web_config={"tls_server_config": {**tls, "client_auth_type": "RequireAndVerifyClientCert"}}
+    )
+    await asyncio.to_thread(server.start)
+    row = fresh(1, SYSTEM)
+    try:
+        bare = sink_of(server.url, ca_file=authority.file)
+        with pytest.raises(Retryable):
+            await tell(bare, [row], [row])
+        await bare.close()
+        shown = sink_of(server.url, ca_file=authority.file, client_certificate=client.certificate, client_key=client.key)
+        await tell(shown, [row], [row])
+        assert shown.certificate_expiries().keys() == {"authority", "client"}
+        await shown.close()
+    finally:
+        server.kill()
