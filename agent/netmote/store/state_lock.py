@@ -16,8 +16,8 @@ LOCK_NAME = "netmote.lock"
 class StateLock:
     """Held from `acquire` to `release`. Releasing is safe without holding, and safe twice."""
 
-    def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / LOCK_NAME
+    def __init__(self, state_dir: Path, name: str = LOCK_NAME) -> None:
+        self._path = state_dir / name
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
