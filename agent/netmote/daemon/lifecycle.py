@@ -34,7 +34,8 @@ from netmote.daemon.ingest import Ingest, Observed
 from netmote.daemon.kernel_clock import read_kernel_clock
 from netmote.daemon.learned import LearnedFile
 from netmote.daemon.live import Live
-from netmote.daemon.memory import settle, trim
+from netmote.daemon.maintenance import Maintenance
+from netmote.daemon.memory import settle
 from netmote.daemon.model_choice import ChangeRefused, ModelChoice
 from netmote.daemon.model_health import are_same_bundles, judge_models
 from netmote.daemon.model_policy import Decision
@@ -60,7 +61,6 @@ _INGEST_LIMIT = 1_024
 _ANALYSE_LIMIT = 256
 _STOP_SECONDS = 5.0
 _DELIVER_SECONDS = 3.0
-_MAINTAIN_SECONDS = 60.0
 _LEVEL_SECONDS = 2.0
 _LOOP_PROBE_SECONDS = 0.1
 
@@ -213,7 +213,7 @@ class Daemon:
         self._start_leg("analysis", self._run_analysis, Level.COLLECT)
         self._start_leg("ingest", self.ingest.run, Level.LEDGER)
         for name, run in (
-            ("maintenance", self._maintain),
+            ("maintenance", Maintenance(self.store, told=self.survey.note_store, health=self.health).run),
             ("survey", self.survey.run),
             ("heartbeat", Heartbeats(self).run),
             ("loop_probe", self._probe_loop),
@@ -494,17 +494,6 @@ class Daemon:
         leg = self._supervised(name, run, level)
         self._legs[name] = leg
         leg.start(self._tasks)
-
-    async def _maintain(self) -> None:
-        """Retention and the disk, once a minute."""
-        self.survey.note_store(await self.store.maintain())
-        await asyncio.sleep(_MAINTAIN_SECONDS)
-        # What came after the start (the SNMP library, learned state) stays as well.
-        settle()
-        while True:
-            self.survey.note_store(await self.store.maintain())
-            await asyncio.to_thread(trim)
-            await asyncio.sleep(_MAINTAIN_SECONDS)
 
     async def _tell_level(self) -> None:
         """Changes of the level go through ingest like what any collector observes, and so upstream."""
