@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from cryptography import x509
 from pydantic import model_validator
 
 from netmote.config.section import Section
@@ -149,6 +148,8 @@ def _identity(path: Path | None) -> object:
 
 def _earliest_end(path: Path) -> int:
     """The notAfter of the certificate in a PEM file that ends first, UTC nanoseconds. Raises OSError, or ValueError when there is none."""
+    from cryptography import x509  # noqa: PLC0415 - this module is imported with every configuration, certificates are not read then
+
     with path.open("rb") as file:
         content = file.read(_MAX_FILE_BYTES)
     found = [x509.load_der_x509_certificate(base64.b64decode(body)) for body in _PEM.findall(content)]
