@@ -1,5 +1,6 @@
 """The collector's file: nothing twice, nothing lost, numbers accounted for, and bounded."""
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from manual_clock import ManualClock
 
 from netmote.collector.intake import Arrival, Beat
 from netmote.collector.ledger import CollectorLedger, TooManyLives
+from netmote.store.faults import StoreInUse
 
 
 def alert(seq: int, *, event_id: str | None = None, epoch: str = "e1", body: bytes = b"{}") -> Arrival:
@@ -85,6 +87,15 @@ async def test_the_lives_are_bounded(tmp_path: Path) -> None:
         await ledger.commit([alert(2, epoch="e1"), alert(1, epoch="e3")])
     assert [life.received for life in await ledger.lives()] == [((1, 1),), ((1, 1),)]
     await ledger.close()
+
+
+async def test_one_file_has_one_collector(tmp_path: Path) -> None:
+    """A second one is told who has it, and the file is free again when the first is closed."""
+    first = await opened(tmp_path / "collector.db")
+    with pytest.raises(StoreInUse, match=str(os.getpid())):
+        await opened(tmp_path / "collector.db")
+    await first.close()
+    await (await opened(tmp_path / "collector.db")).close()
 
 
 async def test_gaps_without_end_are_given_up_in_the_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

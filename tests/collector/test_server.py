@@ -234,6 +234,18 @@ async def test_bodies_that_are_none(opened, body: bytes, headers: dict[str, str]
     assert not await collector.ledger.lives()
 
 
+async def test_a_body_that_does_not_come(opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever begins a batch and sends no more is answered, and holds up nobody for ever."""
+    monkeypatch.setattr("netmote.collector.server._BODY_SECONDS", 0.2)
+    collector = await opened()
+    host, port = collector.url.removeprefix("http://").rstrip("/").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = "POST / HTTP/1.1\r\nHost: c\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n[{"
+    writer.write(head.encode())
+    assert b" 408 " in await reader.readline()
+    writer.close()
+
+
 async def test_a_full_quota_of_sensors_keeps_alerts_at_the_sensor(opened) -> None:
     """No room is a reason to try later, not to lose anything."""
     collector = await opened(max_sensors=1)

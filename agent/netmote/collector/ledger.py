@@ -22,6 +22,7 @@ from netmote.collector.runs import Runs, count, joined, shortened
 from netmote.store.connection import PAGE_SIZE, Connection, open_reader, open_writer
 from netmote.store.faults import StoreFull
 from netmote.store.migrations import Migration, migrate
+from netmote.store.state_lock import StateLock
 
 _MIGRATIONS = (
     Migration(
@@ -108,13 +109,15 @@ class CollectorLedger:
     def __init__(self, path: Path, *, clock: Clock, size: int, lives: int) -> None:
         """`size` bounds the file in bytes: the oldest events make room. `lives` bounds the (sensor, epoch) pairs."""
         self._path, self._clock, self._size, self._most_lives = path, clock, size, lives
+        self._lock = StateLock(path.parent, f"{path.name}.lock")
         self._writer: Connection | None = None
         self._reader: Connection | None = None
         self.expired = 0  # events that made room, since open
 
     async def open(self) -> None:
-        """Raises Permanent for a newer file, Retryable when it cannot be had."""
+        """Raises StoreInUse naming another collector's pid, Permanent for a newer file, Retryable when it cannot be had."""
         self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._lock.acquire()
         self._writer = await open_writer(
             self._path,
             synchronous="FULL",
@@ -130,6 +133,7 @@ class CollectorLedger:
         for connection in (reader, writer):
             if connection is not None:
                 await connection.close()
+        self._lock.release()
 
     async def commit(self, arrivals: Sequence[Arrival]) -> None:
         """Store all of them, durable when it returns; known ones are counted. Raises StoreFull: nothing was stored."""
