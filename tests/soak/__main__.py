@@ -29,9 +29,10 @@ def main() -> int:
         "resident, MB, over the run: "
         + " ".join(f"{sample.resident / 1e6:.0f}" for sample in outcome.samples[:: max(1, len(outcome.samples) // 40)])
     )
-    for complaint in outcome.complaints:
-        print(f"FAILED: {complaint}")
-    return int(bool(outcome.complaints))
+    wrong = [*outcome.complaints, *outcome.shortfalls]
+    for each in wrong:
+        print(f"FAILED: {each}")
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":
