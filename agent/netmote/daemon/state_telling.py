@@ -34,8 +34,13 @@ class StateTelling:
     async def learn(self) -> None:
         """Before rows are delivered: what they have become."""
         if self._sink is not None:
+            now_ns = self._clock.now_ns()
             rows = await self._store.active_revisions()
-            await self._sink.learn([row for row in rows if not row.alert.is_silenced])
+            # A revision carries what was silenced when it was made; a silence made since holds at once.
+            silences = [each for each in await self._store.silences() if each.ends_at_ns > now_ns]
+            await self._sink.learn(
+                [row for row in rows if not (row.alert.is_silenced or any(each.matches(row.alert, now_ns) for each in silences))]
+            )
 
     async def tell_if_due(self) -> None:
         """Tell everything that is active, when it is time. Raises Retryable, and is then due at once."""
