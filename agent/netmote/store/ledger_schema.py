@@ -66,6 +66,32 @@ FROM (
 )
 """
 
+# RFC 3339 in UTC, to the second.
+_TIME = "strftime('%Y-%m-%dT%H:%M:%SZ', {} / 1000000000, 'unixepoch')"
+
+# For people and their SQL: one row a revision, the words of its document beside its place in the ledger.
+_ALERTS = f"""
+CREATE VIEW alerts AS
+SELECT r.seq AS seq, {_TIME.format("r.committed_at_ns")} AS committed_at, r.is_clock_synchronised AS is_clock_synchronised,
+       r.alert_id AS alert_id, r.revision AS revision, r.state AS state,
+       json_extract(CAST(r.body AS TEXT), '$.severity') AS severity,
+       json_extract(CAST(r.body AS TEXT), '$.entity.kind') || ':' || json_extract(CAST(r.body AS TEXT), '$.entity.name') AS entity,
+       json_extract(CAST(r.body AS TEXT), '$.group') AS rule,
+       json_extract(CAST(r.body AS TEXT), '$.title') AS title,
+       {_TIME.format("r.last_seen_ns")} AS last_seen_at, r.is_silenced AS is_silenced
+FROM alert_revision r
+"""
+
+# What of each alert still waits for each sink, in the order in which it is offered but for revisions taken along.
+_QUEUE = f"""
+CREATE VIEW queue AS
+SELECT c.sink AS sink, r.severity AS severity_id, r.seq AS seq, r.alert_id AS alert_id, r.revision AS revision,
+       {_TIME.format("r.committed_at_ns")} AS committed_at
+FROM sink_cursor c JOIN alert_revision r ON r.severity = c.severity
+WHERE {IS_QUEUED}
+ORDER BY c.sink, r.severity, r.seq
+"""
+
 LEDGER_MIGRATIONS = (
     Migration(
         version=1,
@@ -194,4 +220,5 @@ LEDGER_MIGRATIONS = (
             _RESEND_IDENTITY,
         ),
     ),
+    Migration(version=3, name="views that people read", statements=(_ALERTS, _QUEUE)),
 )
