@@ -36,7 +36,8 @@ class OtlpSink:
         for committed in batch:
             records.append((committed.sensor, committed.ledger_epoch, alert_record(committed)))
             await asyncio.sleep(0)  # the loop gets its turn after each record
-        await self._offer(encode_request(records))
+        # In a thread: protobuf of a large batch would hold the loop.
+        await self._offer(await asyncio.to_thread(encode_request, records))
 
     async def beat(self, heartbeat: Heartbeat) -> None:
         await self._offer(encode_request([(heartbeat.sensor, heartbeat.ledger_epoch, heartbeat_record(heartbeat))]))
