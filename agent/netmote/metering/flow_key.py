@@ -205,7 +205,8 @@ def group(keys: Keys) -> tuple[Grouping, bool]:
         word[keys.six_position] |= _SIX_BIT  # a hash shared across versions is no collision, and IPv6 comes last
     word &= _HASH_BITS
     word |= _NUMBERS[:count]
-    word |= keys.is_reversed.astype("u8") << np.uint64(16)
+    direction = word.view("u1")[2::8]  # of every word the octet above the position: a third faster than to widen and shift
+    direction |= keys.is_reversed.view("u1")
     word.sort()
     order = (word & _POSITION).view("i8")
     word >>= np.uint64(16)
@@ -215,15 +216,16 @@ def group(keys: Keys) -> tuple[Grouping, bool]:
     begins_flow = begins_half.copy()
     halves = begins_half.nonzero()[0]
     upper = word.take(halves)
+    half_reversed = (upper & np.uint64(1)).view("i8")
     upper >>= np.uint64(1)
     begins_flow[halves[1:]] = upper[1:] != upper[:-1]
     if _is_exact(keys, order, begins_flow):
-        return _bounds(keys.is_reversed.take(order.take(halves)), order, begins_half, halves, begins_flow), False
+        return _bounds(half_reversed, order, begins_half, halves, begins_flow), False
     return _group_exactly(keys), True
 
 
 def _bounds(
-    half_reversed: NDArray[Any],
+    half_reversed: NDArray[np.int64],
     order: NDArray[np.int64],
     begins_half: NDArray[np.bool_],
     halves: NDArray[np.int64],
@@ -242,7 +244,7 @@ def _bounds(
     flow_last[:-1] = flow_half[1:]
     flow_last[-1] = len(halves)
     flow_last -= 1
-    return Grouping(order, halves, ends, half_reversed.astype("i8"), half_of, flow_half, flow_last, flow_of)
+    return Grouping(order, halves, ends, half_reversed, half_of, flow_half, flow_last, flow_of)
 
 
 def _is_exact(keys: Keys, order: NDArray[np.int64], begins_flow: NDArray[np.bool_]) -> bool:
@@ -280,7 +282,7 @@ def _group_exactly(keys: Keys) -> Grouping:
     begins_half = begins_flow.copy()
     begins_half[1:] |= direction[1:] != direction[:-1]
     halves = np.flatnonzero(begins_half)
-    return _bounds(direction[halves], order.astype("i8"), begins_half, halves, begins_flow)
+    return _bounds(direction[halves].astype("i8"), order.astype("i8"), begins_half, halves, begins_flow)
 
 
 def regroup(order: NDArray[np.int64], flow: NDArray[np.int64], is_reversed: NDArray[np.int64]) -> Grouping:

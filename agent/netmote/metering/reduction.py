@@ -73,7 +73,8 @@ def _add_coalesced(flows: NDArray[np.void], rows: NDArray[np.void], counts: NDAr
 
 def _add_lengths(flows: NDArray[np.void], length: NDArray[np.uint32], grouping: Grouping) -> None:
     """Smallest and largest total length; the octet below them, the time to live, stays."""
-    length = np.minimum(length, MOST_LENGTH)
+    if int(length.max()) > MOST_LENGTH:
+        length = np.minimum(length, MOST_LENGTH)
     first, last = length.take(grouping.half_start), length.take(grouping.half_end)
     smallest, largest = flows["minimum"] >> _BESIDE_LENGTH, flows["maximum"] >> _BESIDE_LENGTH
     np.minimum(smallest, grouping.over_halves(np.minimum, np.minimum(first, last)), out=smallest)
@@ -118,8 +119,9 @@ def _add(column: NDArray[Any], values: NDArray[Any]) -> None:
 
 def _half_sums(values: NDArray[np.uint64], end: NDArray[np.int64]) -> NDArray[np.uint64]:
     total = np.cumsum(values).take(end)
-    sums = total.copy()
-    sums[1:] -= total[:-1]
+    sums = np.empty_like(total)
+    sums[0] = total[0]
+    np.subtract(total[1:], total[:-1], out=sums[1:])
     return sums
 
 
@@ -143,20 +145,19 @@ def _add_times(
     time = timestamp.take(grouping.order, mode="wrap")
     gap = np.empty(len(time), "i8")
     np.subtract(time[1:], time[:-1], out=gap[1:])
-    gap[start] = 0
     earliest, latest = time.take(start), time.take(end)
     last = rows["last"]
     is_new = last == NEVER
-    if gap.min() < 0 or (earliest < last).any():
+    gap[start] = np.where(is_new, 0, earliest - last)
+    if gap.min() < 0:
         gap, earliest, latest = _unordered(time, last, grouping)
-    else:
-        gap[start] = np.where(is_new, 0, earliest - last)
     wide = gap.view("u8")
     wide //= _MICROSECOND
     sums = _half_sums(wide, end)
     sums += counts["gap_sum"]
     counts["gap_sum"] = np.minimum(sums, _LARGEST, out=sums)
-    _add_gap_extremes(counts, np.minimum(wide, _LARGEST).astype("u4"), is_new, grouping)
+    short = wide.astype("u4") if int(wide.max()) <= _LARGEST else np.minimum(wide, _LARGEST).astype("u4")
+    _add_gap_extremes(counts, short, is_new, grouping)
     wide *= wide
     _add(rows["gap_squares"], _half_sums(wide, end))
     rows["last"] = latest
