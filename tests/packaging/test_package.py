@@ -109,7 +109,7 @@ def test_install(sensor: Sensor, package: Path) -> None:
     """One command, and the agent runs as a user of its own with one capability; no secret and no edit is needed."""
     box = sensor.box
     _install(box, package)
-    wait_for(sensor.is_active, 20, "the running service")
+    wait_for(sensor.is_active, 60, "the running service")
     assert box.show("netmote", "UnitFileState") == "enabled"
     process = Path("/proc") / str(_outer_pid(box, sensor.pid))
     status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines() if ":\t" in line)
@@ -145,6 +145,19 @@ def test_ready_in_time(sensor: Sensor) -> None:
     print(f"restart to READY: {time.monotonic() - began:.2f} s")
     assert sensor.is_active()
     assert sensor.box.show("netmote", "StatusText")
+
+
+def test_doctor(sensor: Sensor) -> None:
+    """Beside the service nothing fails: it runs, captures, owns its state, and its collector can be reached; shells complete its name."""
+    found = [json.loads(line) for line in sensor.box.run("netmote", "doctor", "--json", check=False).stdout.splitlines()]
+    assert [each for each in found if each["verdict"] == "fail"] == []
+    verdicts = {each["check"]: each["verdict"] for each in found}
+    wanted = ("configuration", "daemon", "capture cap0", "state /var/lib/netmote", "sink upstream")
+    assert {each: verdicts.get(each) for each in wanted} == dict.fromkeys(wanted, "ok")
+    top = sensor.box.run("netmote", "top", "--once").stdout
+    assert "cap0" in top
+    assert (sensor.box.root / "usr/share/bash-completion/completions/netmote").is_file()
+    assert (sensor.box.root / "usr/share/doc/netmote/examples/prometheus/netmote.rules.yaml").is_file()
 
 
 def test_scan_is_alerted(sensor: Sensor) -> None:
@@ -227,7 +240,7 @@ def test_kill_loses_nothing(sensor: Sensor) -> None:
     before = {alert["alert_id"] for alert in sensor.alerts()}
     pid = sensor.pid
     box.run("kill", "-KILL", str(pid))
-    wait_for(lambda: sensor.is_active() and sensor.pid not in (0, pid), 20, "the restart")
+    wait_for(lambda: sensor.is_active() and sensor.pid not in (0, pid), 60, "the restart")
     assert before
     assert before <= {alert["alert_id"] for alert in sensor.alerts()}
 
@@ -240,7 +253,7 @@ def test_upgrade_during_an_outage(sensor: Sensor, newer_package: Path) -> None:
     made = sensor.scan("10.99.0.3")
     edited = sensor.config_path.read_text()
     _install(box, newer_package)
-    wait_for(sensor.is_active, 20, "the upgraded service")
+    wait_for(sensor.is_active, 60, "the upgraded service")
     assert sensor.config_path.read_text() == edited
     assert (sensor.config_path.parent / "netmote.yaml.dpkg-dist").exists()
     sensor.collector.start()
@@ -258,12 +271,13 @@ def test_disable_and_downgrade(sensor: Sensor, package: Path) -> None:
     """An administrator's `disable` survives an installation; going back to the older version keeps state and runs."""
     box = sensor.box
     alerts = {alert["alert_id"] for alert in sensor.alerts()}
+    # The tests before this one started it as often as the unit's StartLimitBurst= allows.
+    box.run("systemctl", "reset-failed", "netmote")
     box.run("systemctl", "disable", "--quiet", "netmote")
     _install(box, package)
     assert box.show("netmote", "UnitFileState") == "disabled"
-    # Debian 13 starts no service that is disabled, not even anew after an upgrade.
-    box.run("systemctl", "enable", "--now", "--quiet", "netmote")
-    wait_for(sensor.is_active, 20, "the older version")
+    box.run("systemctl", "enable", "--quiet", "netmote")
+    wait_for(sensor.is_active, 60, "the older version")
     assert alerts <= {alert["alert_id"] for alert in sensor.alerts()}
 
 
@@ -277,7 +291,7 @@ def test_remove_and_purge(sensor: Sensor, package: Path) -> None:
     assert "/etc/netmote/netmote.yaml" in left
     assert not any(path.startswith("/usr/lib/netmote") for path in left)
     _install(box, package)
-    wait_for(sensor.is_active, 20, "the service after a new installation")
+    wait_for(sensor.is_active, 60, "the service after a new installation")
     assert sensor.alerts()
     box.run("dpkg", "--purge", "netmote")
     assert {path for path in _files(box) if not path.startswith(("/var/lib/dpkg", "/var/log", "/root"))} == set()
