@@ -181,6 +181,27 @@ class Life:
         return {fact.name: fact for batch in emitted if isinstance(batch, FactBatch) for fact in batch.facts}
 
 
+async def test_a_start_that_ends_at_once_forgets_nothing(tmp_path: Path) -> None:
+    """Stopped before anything was polled, or even read: what was known stays; what left the configuration goes."""
+    path = tmp_path / "snmp-devices.bin"
+    DeviceMemory(path).save({"sw": KNOWN, "gone": KNOWN})
+    for seconds in (0.0, 0.2):
+        collector = SnmpCollector(
+            SnmpConfig.model_validate({"interval": "1h", "targets": [{"name": "sw", "address": "192.0.2.1"}]}),
+            clock=SystemClock(),
+            random=Random(1),
+            emit=lambda _: None,
+            backend=ScriptedBackend({"sw": ScriptedDevice()}),
+            memory=DeviceMemory(path),
+        )
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(collector.run())
+            await asyncio.sleep(seconds)
+            task.cancel()
+        assert DeviceMemory(path).load()["sw"] == KNOWN
+    assert DeviceMemory(path).load().keys() == {"sw"}
+
+
 def chassis(serial: str) -> ScriptedDevice:
     device = ScriptedDevice()
     device.boot(up_time=1_000)

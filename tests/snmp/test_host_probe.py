@@ -115,6 +115,17 @@ async def test_a_name_without_an_address_is_nowhere() -> None:
     assert await HostProbe(addresses=Addresses(unknown)).look("nobody", 161) == (False, "nobody has no address: no such host")
 
 
+async def test_a_resolver_that_hangs_is_not_waited_for() -> None:
+    """The device's next poll does not wait for it either."""
+
+    async def hanging(host: str, port: int) -> list[tuple[socket.AddressFamily, Address]]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    sighting = await HostProbe(addresses=Addresses(hanging), wait=0.05).look("slow", 161)
+    assert sighting == (False, "the resolver does not say in time where slow is")
+
+
 async def test_no_more_than_so_many_at_once_and_cancellation_gives_room() -> None:
     """A thousand hosts that fall silent together are looked for a few at a time."""
     open_now, most, gate = 0, 0, asyncio.Event()

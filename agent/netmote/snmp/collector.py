@@ -21,10 +21,17 @@ from netmote.snmp.notification import Notification
 from netmote.snmp.paced_session import SendWindow
 from netmote.snmp.profiles.document import Profile
 from netmote.snmp.profiles.loader import ProfileSet, load_profiles
+from netmote.snmp.steady_train import SteadyTrain
 from netmote.snmp.target import Target, TargetStatus, schedule_phase
 
 DETAILS_BEGUN_A_SECOND = 50  # devices; the first reading asks for everything
 SAVE_SECONDS = 300.0  # between two writes of what is known of devices, besides the one at the end
+
+
+# First polls under way at once: thousands of devices that are all new would otherwise make each other late. A silent one gives its place to
+# the next after a while.
+FIRST_POLLS = 16
+FIRST_POLL_HOLD_SECONDS = 1.0
 
 
 class _Settings(NamedTuple):
@@ -63,12 +70,14 @@ class SnmpCollector:
         """`memory` keeps what is learnt of devices over a restart; without it every start begins with nothing."""
         self._config, self._clock, self._random, self._emit, self._backend = config, clock, random, emit, backend
         self._memory = memory
-        self._remembered: dict[str, RememberedDevice] = {}  # of earlier targets, by name
+        self._remembered: dict[str, RememberedDevice] | None = None  # of earlier targets, by name; None before it was loaded
         self._targets: dict[str, Target] = {}
         self._polling: dict[str, _Polling] = {}
         self._applied = asyncio.Event()
         self._own: Backends | None = None
         self._host_probe = HostProbe()
+        self._gate = SendWindow(FIRST_POLLS, hold=FIRST_POLL_HOLD_SECONDS)
+        self._train = SteadyTrain(SendWindow(config.max_in_flight), clock=clock)
 
     def apply(self, config: SnmpConfig) -> None:
         """Take up another configuration while running: only devices whose own settings changed are begun anew."""
@@ -83,18 +92,18 @@ class SnmpCollector:
         if backend is None:
             backend = self._own = Backends(clock=self._clock, random=self._random)
         try:
-            if self._memory is not None:
-                self._remembered = dict(await asyncio.to_thread(self._memory.load))
+            self._remembered = {} if self._memory is None else dict(await asyncio.to_thread(self._memory.load))
             async with asyncio.TaskGroup() as group:
                 if self._memory is not None:
                     group.create_task(self._remember(self._memory), name="snmp:memory")
+                group.create_task(self._train.run(), name="snmp:train")
                 while True:
                     await self._applied.wait()
                     self._applied.clear()
                     await self._settle(group, backend)
         finally:
             await backend.close()
-            if self._memory is not None:
+            if self._memory is not None and self._remembered is not None:
                 await asyncio.to_thread(self._memory.save, self._known())
 
     async def _remember(self, memory: DeviceMemory) -> None:
@@ -104,9 +113,11 @@ class SnmpCollector:
             await asyncio.to_thread(memory.save, self._known())
 
     def _known(self) -> dict[str, RememberedDevice]:
-        """Of the devices of the configuration, what their targets know, or knew."""
-        known = {name: target.remembered or self._remembered.get(name) for name, target in self._targets.items()}
-        return {name: device for name, device in known.items() if device is not None}
+        """Of the devices of the configuration, what their targets know, or what was known before they were polled."""
+        known = dict(self._remembered or {})
+        known |= {name: device for name, target in self._targets.items() if (device := target.remembered) is not None}
+        configured = {target.name for target in self._config.targets}
+        return {name: device for name, device in known.items() if name in configured}
 
     async def _settle(self, group: asyncio.TaskGroup, backend: Backend) -> None:
         """Let what is polled be what the configuration names."""
@@ -122,13 +133,14 @@ class SnmpCollector:
             for each in config.targets
         }
         ending = [name for name, polling in self._polling.items() if wanted.get(name) != polling.settings]
-        self._remembered |= self._known()
+        self._remembered = self._known()
         tasks = [self._polling.pop(name).task for name in ending]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
         window = next((polling.window for polling in self._polling.values()), None) or SendWindow(config.max_in_flight)
+        self._train.window = window
         for name, settings in wanted.items():
             if name not in self._polling:
                 target = Target(
@@ -142,11 +154,12 @@ class SnmpCollector:
                     details=None if not config.max_gauges else self._details_of(name, config, profiles),
                     host_probe=self._host_probe,
                     remembered=self._remembered.get(name),
+                    train=self._train,
+                    gate=self._gate,
                 )
                 self._targets[name] = target
                 self._polling[name] = _Polling(settings, window, group.create_task(target.run(), name=f"snmp:{name}"))
         self._targets = {name: self._targets[name] for name in wanted}
-        self._remembered = {name: device for name, device in self._remembered.items() if name in wanted}
 
     def _details_of(self, name: str, config: SnmpConfig, profiles: ProfileSet) -> Callable[[], DetailsReader]:
         """Many devices begin one after the other, each at its place in the interval of details ever after."""

@@ -176,11 +176,26 @@ _WHOLE = {
 }
 
 
-def _line_limit(sample: CounterSample) -> NDArray[np.float64]:
-    """Units per second that the line can carry at most: octets, or the smallest packets; infinite where it is not known."""
+def line_octets(sample: CounterSample) -> NDArray[np.float64]:
+    """(ports,): octets a second that each line can carry; infinite where that is not known."""
     octets = sample.if_high_speed.astype(np.float64) * 125_000.0
     octets[(sample.if_high_speed <= 0) | np.isin(sample.if_type, VIRTUAL_IF_TYPES)] = np.inf
-    smallest = np.where(sample.if_type == ETHERNET_CSMACD, MIN_ETHERNET_FRAME_OCTETS, MIN_PACKET_OCTETS)
-    limit = np.where(_OCTETS[None, :], octets[:, None], (octets / smallest)[:, None])
+    return octets
+
+
+def smallest_packets(sample: CounterSample) -> NDArray[np.int64]:
+    """(ports,): octets of the smallest packet of each."""
+    return np.where(sample.if_type == ETHERNET_CSMACD, MIN_ETHERNET_FRAME_OCTETS, MIN_PACKET_OCTETS)
+
+
+def unbounded() -> NDArray[np.bool_]:
+    """(counters,): those that no line speed bounds."""
+    return _UNBOUNDED.copy()
+
+
+def _line_limit(sample: CounterSample) -> NDArray[np.float64]:
+    """Units per second that the line can carry at most: octets, or the smallest packets; infinite where it is not known."""
+    octets = line_octets(sample)
+    limit = np.where(_OCTETS[None, :], octets[:, None], (octets / smallest_packets(sample))[:, None])
     limit[:, _UNBOUNDED] = np.inf
     return np.asarray(limit, np.float64)

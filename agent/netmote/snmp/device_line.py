@@ -69,6 +69,12 @@ class DeviceLine:
                 )
         return total
 
+    def add(self, requests: int, timeouts: int) -> None:
+        """Count what was asked of the device by others for nothing."""
+        self._earlier = Exchanges(
+            self._earlier.requests + requests, self._earlier.timeouts + timeouts, self._earlier.answers + requests - timeouts
+        )
+
     async def close(self) -> None:
         """End the session."""
         session, self._earlier = self.polls, self.exchanges

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from netmote.errors import NetmoteError
 from netmote.snmp.get_next import get_next
+from netmote.snmp.seat import OffersSeat, Seat
 from netmote.snmp.session import (
     AsksTogether,
     Question,
@@ -69,6 +70,11 @@ class FallbackSession:
         if self._session is self._first and self._together is not None:
             return await self._together.bulk_together(questions, monotonic)
         return None
+
+    def take_seat(self) -> Seat | None:
+        """As the first choice does, while it is the one that answers. Implements OffersSeat."""
+        first = self._first
+        return first.take_seat() if self._session is first and isinstance(first, OffersSeat) else None
 
     async def close(self) -> None:
         self._is_closed = True

@@ -6,6 +6,8 @@ of ports and the conditions of ports. Refuses I/O, schedules, reachability.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from sys import intern
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +16,9 @@ from netmote.clock import NANOSECONDS_PER_SECOND
 from netmote.records.entity import Entity, EntityKind
 from netmote.records.fact import Fact
 from netmote.records.interface import INTERFACE_COUNTERS, InterfaceBatch, InvalidReason, OperStatus, is_link_fault
-from netmote.snmp.counters import TICKS_PER_SECOND, Epoch, classify, differences
+from netmote.snmp.counters import TICKS_PER_SECOND, Epoch, Instant, classify, differences
 from netmote.snmp.device_identity import DeviceIdentity
+from netmote.snmp.growth import Growth
 from netmote.snmp.identity import PortIdentities, PortMarks, PortNames, PortRow
 from netmote.snmp.notifications import LinkNotice, link_state
 from netmote.snmp.port_order import PortOrder, has_same_rows, names_again
@@ -42,6 +45,7 @@ class DeviceHistory:
     ) -> None:
         """What was known of the device before this history began, as far as anything was."""
         self._device = device
+        self.source, self.entity = f"snmp:{device}", Entity(EntityKind.DEVICE, device)
         self.identity, self._identities = identity or DeviceIdentity(), ports or PortIdentities()
         self._before: DeviceReading | None = None
         self._base: DeviceReading | None = None  # the poll that the next differences are taken to
@@ -51,7 +55,7 @@ class DeviceHistory:
         self._link_states: tuple[tuple[Entity, ...], bytes, bytes] | None = None  # ports, and their states when last looked at
         self._refresh, self._standstill = RefreshPeriod(refresh_period), Standstill()
         self._counting: frozenset[str] = frozenset()  # ports that counted up to the refresh before
-        self._batch: InterfaceBatch | None = None  # the last one, whose ports a lost poll repeats
+        self._last: _Last | None = None  # batch, whose ports a lost poll repeats
         self._fault: dict[str, bool] = {}  # ports seen up (False) or announced down (True)
         self._told_ns: dict[str, int] = {}  # when a port's state was last told by a notification
         self.stale_rows: tuple[int, ...] = ()
@@ -65,14 +69,6 @@ class DeviceHistory:
     def port_marks(self) -> PortMarks:
         """What of the ports' names their rows do not say."""
         return self._identities.marks
-
-    @property
-    def source(self) -> str:
-        return f"snmp:{self._device}"
-
-    @property
-    def entity(self) -> Entity:
-        return Entity(EntityKind.DEVICE, self._device)
 
     def port(self, name: str) -> Entity:
         return Entity(EntityKind.INTERFACE, f"{self._device}/{name}")
@@ -96,8 +92,61 @@ class DeviceHistory:
         stuck = self._stuck(now, seconds, has_moved=bool(moved), is_comparable=is_comparable)
         batch = self._batch_of(before, now, names, epoch, seconds, refresh, moved)
         facts = (*replaced, *stuck, *self._facts(now, names, epoch, batch))
-        self._batch = batch
+        self._last = _Last.of(batch)
         return batch, facts
+
+    @property
+    def last_reading(self) -> DeviceReading | None:
+        """The last answered poll."""
+        return self._before
+
+    def seconds_if_plain(self, now: Instant) -> float | None:
+        """The seconds from the poll before to one of the same rows, names and states at `now`, if that needs no more than differences;
+        None: `observe` decides what it means.
+        """
+        before, order, states = self._before, self._order, self._link_states
+        if before is None or order is None or states is None or states[0] is not order.interfaces or self._told_ns:
+            return None
+        if self._refresh.seconds is not None or self._standstill.is_stuck or not order.is_of(self._names.index_of, before):
+            return None
+        if names_again(self._names, self._identities, len(before.ports.if_index)) is None:
+            return None
+        epoch, seconds = classify(before.instant, now)
+        return seconds if epoch is Epoch.SAME and seconds > 0 else None
+
+    def observe_plain(self, now: DeviceReading, seconds: float, growth: Growth) -> tuple[InterfaceBatch, tuple[Fact, ...]]:
+        """`observe` of a reading for which `seconds_if_plain` gave these seconds: same rows and states, each difference valid or absent."""
+        before, order = self._before, self._order
+        assert before is not None
+        assert order is not None
+        self._before = self._base = now
+        if self._names.appeared or self._names.vanished or self._names.renumbered or self._names.ambiguous:
+            self._names = PortNames(self._names.index_of)
+        self._base_names = self._names.index_of
+        self._refresh.observe(seconds, has_moved=growth.has_moved, packets=growth.packets)  # its period is not known: LIVE
+        value = self._standstill.observe(seconds, has_moved=growth.has_moved, has_port_up=growth.has_port_up, period=None)
+        stuck = () if value is None else (Fact(self.entity, "counters_stuck", now.wall_ns, value),)
+        ports = order.ports_of(now)
+        batch = InterfaceBatch(
+            source=self.source,
+            start_ns=_start_ns(before, now),
+            end_ns=now.wall_ns,
+            device=self.entity,
+            interfaces=order.interfaces,
+            duration_ns=round(seconds * NANOSECONDS_PER_SECOND),
+            deltas=growth.deltas if order.is_as_read else growth.deltas[order.rows],
+            invalid=ports.absent,
+            if_index=ports.if_index,
+            if_type=ports.if_type,
+            if_high_speed=ports.if_high_speed,
+            if_admin_status=ports.if_admin_status,
+            if_oper_status=ports.if_oper_status,
+            if_alias=ports.if_alias,
+        )
+        if self._standstill.is_stuck:
+            batch = _without_claim(batch, np.ones(len(batch.interfaces), np.bool_))
+        self._last = _Last.of(batch)
+        return batch, stuck
 
     def tell_link(self, notice: LinkNotice, time_ns: int) -> tuple[Fact, ...] | None:
         """What linkUp or linkDown that came at `time_ns` makes certain at once; None when no port has that ifIndex.
@@ -105,7 +154,7 @@ class DeviceHistory:
         Where it does not say whether the port is shut on purpose, nothing: the next poll does. A poll of the next seconds does not
         contradict it.
         """
-        batch = self._batch
+        batch = self._last
         rows = [] if batch is None else np.flatnonzero(batch.if_index == notice.if_index).tolist()
         if batch is None or not rows:
             return None
@@ -124,28 +173,29 @@ class DeviceHistory:
 
         The next answered poll still gives the difference over the whole gap.
         """
-        last = self._batch
+        last = self._last
         if last is None or now_ns <= last.end_ns:
             return None
-        self._batch = InterfaceBatch(
-            source=last.source,
+        batch = InterfaceBatch(
+            source=self.source,
             start_ns=last.end_ns,
             end_ns=now_ns,
-            device=last.device,
+            device=self.entity,
             interfaces=last.interfaces,
             duration_ns=now_ns - last.end_ns,
-            deltas=np.zeros_like(last.deltas),
+            deltas=np.zeros(last.invalid.shape, np.int64),
             invalid=np.where(last.invalid == InvalidReason.ABSENT, InvalidReason.ABSENT, InvalidReason.LOST_POLL).astype(
                 np.uint8
             ),
             if_index=last.if_index,
             if_type=last.if_type,
             if_high_speed=last.if_high_speed,
-            if_admin_status=np.zeros_like(last.if_admin_status),  # not known now
-            if_oper_status=np.zeros_like(last.if_oper_status),
+            if_admin_status=np.zeros(len(last.if_index), np.uint8),  # not known now
+            if_oper_status=np.zeros(len(last.if_index), np.uint8),
             if_alias=last.if_alias,
         )
-        return self._batch
+        self._last = _Last.of(batch)
+        return batch
 
     def _replaced(self, now: DeviceReading) -> tuple[Fact, ...]:
         """Another device under the same name: nothing of before can be compared with it. Its ports keep their names, which are places."""
@@ -279,7 +329,7 @@ class DeviceHistory:
 
         A port up at its first poll ends it too: it may have begun before this process did.
         """
-        name = entity.name.partition("/")[2]
+        name = intern(entity.name.partition("/")[2])  # of ports that thousands of devices may have
         was = self._fault.get(name)
         oper_status = OperStatus(batch.if_oper_status[row])
         is_fault = is_link_fault(int(batch.if_admin_status[row]), oper_status)
@@ -295,6 +345,24 @@ class DeviceHistory:
         elif is_fault is False and was is not False and (was or oper_status is OperStatus.UP):
             self._fault[name] = False
             yield Fact(entity, "interface_down", time_ns, 0.0, annotations)
+
+
+class _Last(NamedTuple):
+    """What of the last batch is needed again: not its differences, which are most of its weight."""
+
+    end_ns: int
+    interfaces: tuple[Entity, ...]
+    invalid: NDArray[np.uint8]
+    if_index: NDArray[np.int64]
+    if_type: NDArray[np.int64]
+    if_high_speed: NDArray[np.int64]
+    if_alias: tuple[str, ...]
+
+    @classmethod
+    def of(cls, batch: InterfaceBatch) -> "_Last":
+        return cls(
+            batch.end_ns, batch.interfaces, batch.invalid, batch.if_index, batch.if_type, batch.if_high_speed, batch.if_alias
+        )
 
 
 def _start_ns(before: DeviceReading, now: DeviceReading) -> int:

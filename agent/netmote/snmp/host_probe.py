@@ -64,9 +64,12 @@ class HostProbe:
         """Ask the host once by each way, at most `wait` seconds each. Never raises but on cancellation."""
         async with self._room:
             try:
-                family, (host, _, scope) = await self._addresses.find(address, port)
+                async with asyncio.timeout(self._wait):
+                    family, (host, _, scope) = await self._addresses.find(address, port)
             except AddressUnknown as error:
                 return Sighting(False, str(error))
+            except TimeoutError:
+                return Sighting(False, f"the resolver does not say in time where {address} is")
             echo = await self._echo(family, (host, 0, 0, scope) if family == socket.AF_INET6 else (host, 0))
             if echo == _ANSWERED:
                 return Sighting(True, "the host answers ICMP echo")

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from netmote.snmp.get_next import get_next
 from netmote.snmp.round_trips import RoundTrips
+from netmote.snmp.seat import OffersSeat, Seat
 from netmote.snmp.session import (
     AsksTogether,
     NotInTimeWindow,
@@ -40,15 +41,15 @@ class _Slot:
 
 
 class SendWindow:
-    """At most `max_in_flight` requests sent within the last `HOLD_SECONDS` and not yet answered. When full, senders wait in turn."""
+    """At most `max_in_flight` requests sent within the last `hold` seconds and not yet answered. When full, senders wait in turn."""
 
-    def __init__(self, max_in_flight: int) -> None:
-        self._free = max_in_flight
+    def __init__(self, max_in_flight: int, *, hold: float = HOLD_SECONDS) -> None:
+        self._free, self._hold = max_in_flight, hold
         self._slots: deque[_Slot] = deque()  # oldest first; those at the front that are no longer held are dropped at each send
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None  # of the oldest held slot, while somebody waits
 
-    async def send(self, exchange: Callable[[], Awaitable[Reply]]) -> Reply:
+    async def send(self, exchange: Callable[[], Awaitable[T]]) -> T:
         """Run one exchange in a slot. Raises what it raises."""
         loop = asyncio.get_running_loop()
         self._drop_old(loop.time())
@@ -56,7 +57,7 @@ class SendWindow:
             self._free -= 1
         else:
             await self._wait_turn(loop)
-        slot = _Slot(loop.time() + HOLD_SECONDS)
+        slot = _Slot(loop.time() + self._hold)
         self._slots.append(slot)
         if self._waiters:
             self._set_timer(loop)
@@ -77,7 +78,7 @@ class SendWindow:
             await self._wait_turn(loop)
         more = 0 if self._waiters else min(self._free, count - 1)
         self._free -= more
-        slots = [_Slot(loop.time() + HOLD_SECONDS) for _ in range(more + 1)]
+        slots = [_Slot(loop.time() + self._hold) for _ in range(more + 1)]
         self._slots += slots
         if self._waiters:
             self._set_timer(loop)
@@ -88,6 +89,19 @@ class SendWindow:
                 if slot.is_held:
                     slot.is_held = False
                     self._give_back()
+
+    def take(self, most: int) -> int:
+        """Slots that are free now and that nobody waits for, at most so many. The caller gives each back in HOLD_SECONDS or before."""
+        if not self._free or self._waiters:
+            self._drop_old(asyncio.get_running_loop().time())
+        taken = 0 if self._waiters else min(self._free, most)
+        self._free -= taken
+        return taken
+
+    def give_back(self, count: int) -> None:
+        """Slots that `take` gave."""
+        for _ in range(count):
+            self._give_back()
 
     async def _wait_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait until a slot is given back; it is then ours."""
@@ -179,6 +193,10 @@ class PacedSession(SessionAround[SnmpSession]):
                     self._round_trips.lost()
             self.answers += len(some) - lost
         return replies
+
+    def take_seat(self) -> Seat | None:
+        """Implements OffersSeat."""
+        return self._session.take_seat() if isinstance(self._session, OffersSeat) else None
 
     async def _ask_some(
         self, session: AsksTogether, questions: Sequence[Question], monotonic: Callable[[], float], count: int

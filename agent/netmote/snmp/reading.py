@@ -8,6 +8,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from netmote.snmp import mib
 from netmote.snmp.counters import MALFORMED_BITS, NARROW, WIDE, WRAP, CounterSample, Epoch, Instant, classify, high_speed
 from netmote.snmp.session import AgentError, SnmpSession
 from netmote.snmp.steady_walk import SteadyWalk, SteadyWalker
-from netmote.snmp.walk import REQUESTS_IN_FLIGHT, Cell, Rows, Walk, get_cells, walk_columns
+from netmote.snmp.walk import REQUESTS_IN_FLIGHT, SHARED_ROWS, Cell, Rows, Walk, get_cells, walk_columns
 
 # Names, types and speeds change seldom; every change of ifNumber, ifTableLastChange or of a row is noticed at once.
 REFRESH_SECONDS = 300.0
@@ -37,19 +38,19 @@ _ONLY_NARROW = tuple(source.narrow for source in mib.COUNTER_SOURCES if source.n
 _TWINS = tuple(source.narrow for source in mib.COUNTER_SOURCES if source.narrow and source.wide)
 _BITS = {mib.COUNTER32: NARROW, mib.COUNTER64: WIDE}
 # Where no port needs a 32-bit twin: all columns that are read, those that are states, and which counter each of the others is.
-_STEADY_COLUMNS = tuple(mib.COLUMN[name] for name in (*_WIDE_COLUMNS, *_ONLY_NARROW, *_STATE_COLUMNS))
-_STEADY_STATES = slice(len(_WIDE_COLUMNS) + len(_ONLY_NARROW), None)
-_STEADY_COUNTERS = [
+STEADY_COLUMNS = tuple(mib.COLUMN[name] for name in (*_WIDE_COLUMNS, *_ONLY_NARROW, *_STATE_COLUMNS))
+STEADY_STATES = slice(len(_WIDE_COLUMNS) + len(_ONLY_NARROW), None)
+STEADY_COUNTERS = [
     place
     for kind in (_WIDE_COLUMNS, _ONLY_NARROW)
     for name in kind
     for place, source in enumerate(mib.COUNTER_SOURCES)
     if name == (source.wide or source.narrow)
 ]
-_BITS_OF_TAG = np.full(256, MALFORMED_BITS, np.uint8)
-_BITS_OF_TAG[list(_BITS)] = list(_BITS.values())
+BITS_OF_TAG = np.full(256, MALFORMED_BITS, np.uint8)
+BITS_OF_TAG[list(_BITS)] = list(_BITS.values())
 # Requests that are in flight together may be answered in another order; a restart sets sysUpTime back by more.
-_OVERTAKING_TICKS = 100
+OVERTAKING_TICKS = 100
 _NO_CELL: Mapping[tuple[int, ...], Cell] = {}
 
 
@@ -94,6 +95,17 @@ class DeviceReading:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SteadyRows:
+    """What asking a device for the same rows again takes, and what its answers are held against."""
+
+    rows: Sequence[bytes]  # octets of each index
+    scalars: tuple[bytes, ...]  # that it has of those read each cycle, sysUpTime first; as GETBULK asks, without the instance
+    signature: tuple[int | None, int | None]  # ifNumber, ifTableLastChange
+    max_repetitions: int
+    names_until: float  # monotonic: when names are to be read again
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Names:
     """Names, types and speeds of rows, as columns: read out once, since they stay until rows change or they are learnt again."""
 
@@ -130,11 +142,13 @@ class DeviceReader:
         self.is_ordered = True  # whether OIDs of the device's tables increase
         self._layout: _Layout | None = None
         self._last: Instant | None = None
+        self._scalars: tuple[bytes, ...] = ()  # that the last answer held
         self._steady_walker = SteadyWalker()
 
     async def read(self, session: SnmpSession) -> DeviceReading:
         """One cycle. Raises the errors of `session`, WalkLooped, AgentError (restarted during the walk)."""
         scalars, round_trip = await get_cells(session, _CYCLE_SCALARS)
+        self._scalars = tuple(oid for oid in _CYCLE_SCALARS if oid in scalars)
         up_time = _number(scalars.get(mib.SYS_UP_TIME))
         signature = (_number(scalars.get(mib.IF_NUMBER)), _number(scalars.get(mib.IF_TABLE_LAST_CHANGE)))
         layout = self._layout
@@ -158,7 +172,8 @@ class DeviceReader:
         )
         self._check_same_life(instant, walk)
         if layout is not self._layout:
-            layout.indexes, layout.twins, layout.rows = indexes, _needed_twins(walk), Rows.of(indexes)
+            layout.rows = Rows.of(indexes)
+            layout.indexes, layout.twins = layout.rows.indexes, _needed_twins(walk)
             self._layout = layout
         self._last = instant
         if steady is not None:
@@ -176,6 +191,27 @@ class DeviceReader:
             counters=counters,
             refused_columns={name: walk.failed[column] for name, column in mib.COLUMN.items() if column in walk.failed},
         )
+
+    def steady_rows(self) -> SteadyRows | None:
+        """The rows of the last reading, when STEADY_COLUMNS of each are all that there is to ask, and others may read them."""
+        layout = self._layout
+        if layout is None or layout.rows is None or layout.read_out is None or layout.twins or not self.is_ordered:
+            return None
+        if not 0 < len(layout.indexes) <= LOOP_PORTS or len(layout.read_out.if_index) != len(layout.indexes):
+            return None
+        if self._requests_in_flight == 1 or self._scalars[:1] != (mib.SYS_UP_TIME,):
+            return None
+        return SteadyRows(
+            rows=layout.rows.octets,
+            scalars=tuple(oid[:-1] for oid in self._scalars),
+            signature=layout.signature,
+            max_repetitions=self._max_repetitions,
+            names_until=layout.learnt_at + REFRESH_SECONDS,
+        )
+
+    def was_read_at(self, instant: Instant) -> None:
+        """The rows were read by others, and were as `steady_rows` says."""
+        self._last = instant
 
     def _is_stale(self, layout: _Layout, up_time: int | None, round_trip: float) -> bool:
         now = Instant(self._clock.monotonic(), round_trip, up_time)
@@ -212,7 +248,7 @@ class DeviceReader:
             return await self._walk_counters(session, layout, is_whole=False), None
         outcome = await self._steady_walker.ask(
             session,
-            _STEADY_COLUMNS,
+            STEADY_COLUMNS,
             rows=layout.rows,
             scalars=(_UP_TIME_COLUMN,),
             max_repetitions=self._max_repetitions,
@@ -220,7 +256,7 @@ class DeviceReader:
             monotonic=self._clock.monotonic,
         )
         if isinstance(outcome, SteadyWalk):
-            if not (outcome.tags[:, _STEADY_STATES] == mib.COUNTER64).any():
+            if not (outcome.tags[:, STEADY_STATES] == mib.COUNTER64).any():
                 return outcome.walk, outcome
             outcome = None
         if outcome is None:
@@ -261,7 +297,7 @@ class DeviceReader:
         last = _number(walk.last_scalars.get(_UP_TIME_COLUMN))
         if first.sys_up_time is None or last is None:
             return
-        if _OVERTAKING_TICKS < (first.sys_up_time - last) % WRAP < WRAP // 2:
+        if OVERTAKING_TICKS < (first.sys_up_time - last) % WRAP < WRAP // 2:
             raise AgentError("the agent restarted during the walk; its counters are of two lives")
 
 
@@ -324,11 +360,11 @@ def _steady_columns(steady: SteadyWalk, layout: _Layout) -> tuple[PortTable, Cou
     assert names is not None
     numbers = steady.numbers
     bits = np.zeros((len(numbers), len(INTERFACE_COUNTERS)), np.uint8)
-    bits[:, _STEADY_COUNTERS] = _BITS_OF_TAG[steady.tags[:, : _STEADY_STATES.start]]
+    bits[:, STEADY_COUNTERS] = BITS_OF_TAG[steady.tags[:, : STEADY_STATES.start]]
     values = np.zeros(bits.shape, np.uint64)
-    values[:, _STEADY_COUNTERS] = numbers[:, : _STEADY_STATES.start]
+    values[:, STEADY_COUNTERS] = numbers[:, : STEADY_STATES.start]
     values[bits == MALFORMED_BITS] = 0
-    admin, oper, discontinuity = numbers[:, _STEADY_STATES].T
+    admin, oper, discontinuity = numbers[:, STEADY_STATES].T
     ports = PortTable(
         if_index=names.if_index,
         if_name=names.if_name,
@@ -368,7 +404,7 @@ def _counters(
 def _read_out(walk: Walk, indexes: Sequence[tuple[int, ...]]) -> _Names:
     def texts(name: str) -> tuple[str, ...]:
         # Interned: switches of one kind call their ports the same, ifName often repeats ifDescr, and thousands are held.
-        return tuple(sys.intern(_text(walk.cells[mib.COLUMN[name]].get(index))) for index in indexes)
+        return _shared(tuple(sys.intern(_text(walk.cells[mib.COLUMN[name]].get(index))) for index in indexes))
 
     speed, in_millions = walk.cells[mib.COLUMN["ifSpeed"]], walk.cells[mib.COLUMN["ifHighSpeed"]]
     addresses = walk.cells[mib.COLUMN["ifPhysAddress"]]
@@ -383,6 +419,12 @@ def _read_out(walk: Walk, indexes: Sequence[tuple[int, ...]]) -> _Names:
         if_type=np.array(_numbers(walk, "ifType", indexes), np.int64),
         if_high_speed=np.array(speeds, np.int64),
     )
+
+
+@lru_cache(SHARED_ROWS)
+def _shared(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The same for devices whose ports are called alike."""
+    return texts
 
 
 def _numbers(walk: Walk, name: str, indexes: Sequence[tuple[int, ...]], default: int = 0) -> list[int]:

@@ -24,6 +24,7 @@ from netmote.records.device import DeviceRecord
 from netmote.records.fact import Fact, FactBatch
 from netmote.records.interface import InterfaceBatch
 from netmote.snmp.backends import backend_of
+from netmote.snmp.boarding import Boarding
 from netmote.snmp.careful_session import read_device
 from netmote.snmp.config import TargetConfig
 from netmote.snmp.credentials import SecretMissing
@@ -36,6 +37,7 @@ from netmote.snmp.identity import PortIdentities
 from netmote.snmp.notification import Notification
 from netmote.snmp.notifications import interpret, notification_fact
 from netmote.snmp.paced_session import SendWindow
+from netmote.snmp.passenger import Passenger, Ridden
 from netmote.snmp.quirks import QuirkLearner
 from netmote.snmp.reachability import FAILED_POLLS, DeviceState, Reachability
 from netmote.snmp.reading import LOOP_PORTS, DeviceReader, DeviceReading
@@ -46,6 +48,7 @@ from netmote.snmp.session import (
     NetworkUnreachable,
     RequestTimedOut,
 )
+from netmote.snmp.steady_train import SteadyTrain
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +125,9 @@ class _Poll:
         return "" if self.error is None else f"{type(self.error).__name__}: {self.error}"
 
 
+_ANSWERED = _Poll(PollOutcome.ANSWERED)
+
+
 class Target:
     """Polls one device. Only cancellation ends `run`: a bug is logged, counted, and the device begun anew."""
 
@@ -138,9 +144,12 @@ class Target:
         details: Callable[[], DetailsReader] | None = None,
         host_probe: Looks | None = None,
         remembered: RememberedDevice | None = None,
+        train: SteadyTrain | None = None,
+        gate: SendWindow | None = None,
     ) -> None:
         """Without `details` nothing beyond the ports is read; without `host_probe` a silent device is an unreachable one. `remembered` is
-        what an earlier start knew of the device.
+        what an earlier start knew of the device. On a `train` it is polled with others for as long as it answers as it did. Through the
+        `gate` goes each poll that has everything to learn, which takes a hundred times as long as a later one.
         """
         self.config, self._new_details = config, details
         self._interval, self._clock, self._emit = interval, clock, emit
@@ -151,6 +160,7 @@ class Target:
         self._remembered = remembered
         self._learner = QuirkLearner(None if remembered is None else remembered.quirks)
         self._line = DeviceLine(config, backend=backend, window=window)
+        self._boarding, self._gate = Boarding(train, device=config.name), gate
         self._recorded = Exchanges()  # those of the line that a DeviceRecord tells of
         self._failures = 0  # in a row
         self._told_quirks = self._learner.quirks.described
@@ -162,7 +172,7 @@ class Target:
 
         self._hurry = asyncio.Event()
         self._is_observing = False  # in a thread
-        self._untold: deque[Notification] = deque(maxlen=_MOST_UNTOLD)
+        self._untold: deque[Notification] | None = None
 
     def _begin_anew(self, known: RememberedDevice | None = None) -> None:
         self._reader = DeviceReader(clock=self._clock, max_repetitions=self.config.max_repetitions)
@@ -187,12 +197,16 @@ class Target:
         try:
             while True:
                 await self._wait_slot_or_hurry(slot, hurry_from)
-                await self.poll()
+                if self._gate is not None and self._last is None:
+                    await self._gate.send(self.poll)
+                else:
+                    await self.poll()
                 now = self._clock.monotonic()
                 self._polls["skipped"] += max(0, int((now - slot) // self._interval))
                 slot = self._next_slot(grid, now)
                 hurry_from = now + HURRY_SECONDS
                 await self.read_details(slot - now)
+                slot = await self._ride(slot)
         finally:
             await self._line.close()
 
@@ -229,10 +243,75 @@ class Target:
     def poll_soon(self) -> None:
         """Poll before the next slot; at most about once a second, however often this is called."""
         self._hurry.set()
+        self._boarding.alight()
+
+    async def _ride(self, slot: float) -> float:
+        """Be polled with others from `slot` on, for as long as that goes; returns when its own next poll is."""
+        while not self._hurry.is_set() and self._may_ride and (passenger := self._board(slot)) is not None:
+            alighted = await self._boarding.ride(passenger)
+            if self._last_reading is not None:
+                self._reader.was_read_at(self._last_reading.instant)
+            slot = alighted.slot
+            self._line.add(alighted.requests, alighted.timeouts)
+            if alighted.reason:
+                return self._clock.monotonic()
+            if not self._is_details_due(slot):
+                return slot
+            await self.read_details(slot - self._clock.monotonic())
+        return slot
+
+    @property
+    def _may_ride(self) -> bool:
+        return not self._failures and not self._learner.quirks.need_care
+
+    def _board(self, slot: float) -> Passenger | None:
+        return self._boarding.board(
+            self._history,
+            steady=self._reader.steady_rows(),
+            session=self._line.polls,
+            interval=self._interval,
+            timeout=self._line.round_trips.timeout,
+            slot=slot,
+            until=math.inf if self._details is None else self._details.due_at,
+            tell=self._rode,
+        )
+
+    def _is_details_due(self, slot: float) -> bool:
+        return self._details is not None and self._details.due_at <= slot
+
+    def _rode(self, ridden: Ridden) -> None:
+        """A poll on the train: emit what `poll` does."""
+        reading = ridden.reading
+        self._last_success, self._last_reading, self._last = self._clock.monotonic(), reading, _ANSWERED
+        if self._learner.quirks.refresh_seconds != self._history.refresh_period:
+            self._learn()
+        self._line.round_trips.answered(ridden.slowest_seconds)
+        self._line.poll_ended()
+        self._polls[PollOutcome.ANSWERED] += 1
+        self._polls["skipped"] += ridden.skipped
+        self._emit(ridden.batch)
+        if ridden.facts:
+            self._emit(FactBatch(self._history.source, ridden.began_ns, ridden.ended_ns, ridden.facts))
+        self._emit(
+            DeviceRecord(
+                source=self._history.source,
+                start_ns=ridden.began_ns,
+                end_ns=ridden.ended_ns,
+                device=self._history.entity,
+                is_reachable=True,
+                round_trip_ns=round(reading.round_trip_seconds * NANOSECONDS_PER_SECOND),
+                sys_up_time=reading.instant.sys_up_time,
+                requests=ridden.requests,
+                timeouts=0,
+                gauges={} if self._details is None else self._details.take_gauges(),
+            )
+        )
 
     def notify(self, notification: Notification) -> None:
         """Take in what the device sent by itself: its facts are emitted at once, and a poll that is to follow comes soon."""
         if self._is_observing:
+            if self._untold is None:
+                self._untold = deque(maxlen=_MOST_UNTOLD)
             self._untold.append(notification)
             return
         time_ns = self._clock.now_ns()
@@ -301,6 +380,7 @@ class Target:
         self._last = poll
         while self._untold:
             self.notify(self._untold.popleft())
+        self._untold = None
         await self._settle(poll.outcome)
         return poll.outcome
 

@@ -7,6 +7,7 @@ Every request also asks for scalars as non-repeaters, sysUpTime first, so that e
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from netmote.snmp.mib import AUTHORIZATION_ERROR, END_OF_MIB_VIEW, ERROR_STATUS, EXCEPTIONS, NO_SUCH_NAME, TOO_BIG
@@ -27,6 +28,7 @@ from netmote.snmp.session import (
 MAX_VARBINDS = 56
 # Requests to one device at once: a round trip of 100 ms would make a chassis of 500 ports take 17 s one by one.
 REQUESTS_IN_FLIGHT = 4
+SHARED_ROWS = 512  # sets of rows that are kept for other devices
 MAX_ROWS = 10_000  # bound on one walk; the largest recordings have hundreds of ports, chassis have thousands
 
 
@@ -42,7 +44,13 @@ class Rows(NamedTuple):
 
     @classmethod
     def of(cls, indexes: list[tuple[int, ...]]) -> "Rows":
-        return cls(indexes, [encode_arcs(index) for index in indexes])
+        """Rows of the same indexes are the same object, as far as SHARED_ROWS goes: devices of one kind number their ports alike."""
+        return _rows(tuple(indexes))
+
+
+@lru_cache(SHARED_ROWS)
+def _rows(indexes: tuple[tuple[int, ...], ...]) -> Rows:
+    return Rows(list(indexes), [encode_arcs(index) for index in indexes])
 
 
 @dataclass(slots=True)

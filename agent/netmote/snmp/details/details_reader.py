@@ -101,6 +101,11 @@ class DetailsReader:
         self._peers: dict[str, BgpPeer] = {}
         self._lost_peers: frozenset[str] | None = None  # as told; None before anything was
 
+    @property
+    def due_at(self) -> float:
+        """Monotonic seconds: when there is something to read again."""
+        return min(slot.due_at for slot in self._all)
+
     async def advance(
         self,
         session: SnmpSession,

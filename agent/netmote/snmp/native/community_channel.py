@@ -47,8 +47,18 @@ class CommunityChannel:
     def clock_of(self, engine_id: bytes) -> EngineClock | None:  # noqa: ARG002 - these versions prove nothing
         return None
 
+    @property
+    def head(self) -> bytes:
+        """What each message begins with, behind its own tag and length: version and community."""
+        return self._head
+
+    @staticmethod
+    def wrap(head: bytes, pdu: bytes) -> bytes:
+        """The message that carries a PDU."""
+        return b"".join((b"\x30", encode_length(len(head) + len(pdu)), head, pdu))
+
     def seal(self, pdu: bytes, message_id: int) -> bytes:  # noqa: ARG002 - the id is in the PDU
-        return b"".join((b"\x30", encode_length(len(self._head) + len(pdu)), self._head, pdu))
+        return self.wrap(self._head, pdu)
 
     def probe(self, message_id: int) -> bytes:
         """Never asked for: there is no engine to discover."""

@@ -29,6 +29,7 @@ from netmote.snmp.native.pdu import (
     read_around_varbinds,
     read_response,
 )
+from netmote.snmp.native.steady_seats import NativeSeat, SteadyLines
 from netmote.snmp.native.train import Outcome, Train
 from netmote.snmp.native.transport import Transport
 from netmote.snmp.native.udp_socket import Address
@@ -66,6 +67,7 @@ class NativeBackend:
         self._addresses = addresses or Addresses()
         self._templates: Templates = lru_cache(TEMPLATES)(build_request)
         self._transports: dict[socket.AddressFamily, Transport] = {}
+        self._lines = SteadyLines(random=random, monotonic=clock.monotonic)
         self._sessions: set[NativeSession] = set()
         self._ignored: Counter[str] = Counter()  # of sessions that are closed
         self._learnt: Counter[str] = Counter()  # of the same
@@ -92,6 +94,7 @@ class NativeBackend:
             timeout=target.timeout,
             clock=self._clock,
             templates=self._templates,
+            take_seat=lambda: self._lines.seat(family, address, channel),
             on_close=lambda session: self._forget(session, target),
         )
         self._sessions.add(session)
@@ -118,6 +121,7 @@ class NativeBackend:
         total = Counter(self._ignored)
         for transport in self._transports.values():
             total.update(transport.ignored)
+        total.update(self._lines.ignored)
         for session in self._sessions:
             total.update(session.channel.ignored)
         return total
@@ -143,6 +147,7 @@ class NativeBackend:
             transport.close()
             self._ignored.update(transport.ignored)
         self._transports.clear()
+        self._lines.close()
 
 
 class NativeSession:
@@ -161,16 +166,22 @@ class NativeSession:
         clock: Clock,
         templates: Templates,
         on_close: Callable[["NativeSession"], None],
+        take_seat: Callable[[], NativeSeat | None] = lambda: None,
     ) -> None:
         self.channel, self.transport, self.address = channel, transport, address
         self.timeout = timeout
         """Seconds; of requests sent from now on. Implements WaitsAsTold."""
         self.clock = clock
         self._templates, self._on_close = templates, on_close
+        self._take_seat = take_seat
         self._waiting: set[_Exchange[Reply] | _Exchange[UnreadReply]] = set()
         self.was_asked = False  # a request was sent
         self.was_heard = False  # something came from there that names a request of ours
         self._is_closed = False
+
+    def take_seat(self) -> NativeSeat | None:
+        """Implements OffersSeat."""
+        return None if self._is_closed else self._take_seat()
 
     async def get(self, oids: Sequence[bytes]) -> Reply:
         return await self._exchange(self._templates(GET_REQUEST, tuple(oids), 0, 0))
