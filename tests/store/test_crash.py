@@ -20,6 +20,7 @@ async def main():
     store = Store(state_dir, StoreConfig(free_space_floor=0), sensor="edge", clock=SystemClock())
     await store.open()
     assert store.recoveries == (), store.recoveries
+    assert store.epoch_renewal == "", store.epoch_renewal
     await store.register_sink("webhook", from_beginning=True)
     checkpoint = await store.checkpoint()
     # Analysis goes on from its checkpoint; what it made after that is made again, with the same ids.

@@ -2,10 +2,14 @@
 
 import random
 import sqlite3
+from collections import Counter
 from contextlib import closing
 
 import pytest
 from store_samples import alert
+
+from netmote.alerts.alert import AlertState
+from netmote.scoring.finding import Severity
 
 
 async def assert_identity(store, tmp_path):
@@ -133,28 +137,40 @@ async def test_a_sink_that_left_holds_nothing_back(opened):
     assert [each.sink for each in await store.outbox()] == ["kept"]
 
 
-async def test_the_identity_holds_under_any_order_of_work(opened, tmp_path):
-    """A seeded run of commits, deliveries, refusals and expiries over three sinks never breaks the identity."""
-    rng, store, number = random.Random(7), await opened(alert_age=86400.0), 0
+async def test_the_identity_holds_under_any_order_of_work(opened, tmp_path, clock):
+    """A seeded run of commits, deliveries, refusals, resends, expiries and restarts over three sinks never breaks the identity."""
+    settings = {"alert_age": 86400.0, "queued_age": 7200.0}
+    rng, store, number = random.Random(7), await opened(**settings), 0
     for sink in ("a", "b", "c"):
         await store.register_sink(sink)
-    for _ in range(150):
-        match rng.randrange(4):
-            case 0:
+    totals = Counter()
+    for _ in range(200):
+        clock.advance(rng.choice([0, 0, 600, 4000]))
+        match rng.randrange(6):
+            case 0 | 1:
                 number += 1
-                await store.commit([alert(number, is_silenced=rng.random() < 0.2)], None)
-            case 1:
+                severity = Severity(rng.choice([2, 4, 6]))
+                revisions = [
+                    alert(number, revision, severity=severity, is_silenced=rng.random() < 0.2, state=AlertState.RESOLVED)
+                    for revision in range(1, rng.randint(2, 4))
+                ]
+                await store.commit(revisions, None)
+            case 2:
                 sink = rng.choice("abc")
                 rows = await store.pending(sink, limit=rng.randint(1, 5))
-                if rows:
-                    refused = [row for row in rows if rng.random() < 0.2]
-                    for row in refused:
-                        await store.quarantine(sink, row.seq, "refused")
-                    await store.acknowledge(sink, [row.seq for row in rows if row not in refused])
-            case 2:
-                await store.maintain()
+                refused = [row for row in rows if rng.random() < 0.2]
+                for row in refused:
+                    await store.quarantine(sink, row.seq, "refused")
+                await store.acknowledge(sink, [row.seq for row in rows if row not in refused])
             case 3:
+                statistics = await store.maintain()
+                totals.update(given_up=statistics.expired_queued, gone=statistics.expired_alerts)
+            case 4:
+                first = rng.randint(1, max(1, number))
+                totals.update(resent=await store.resend(rng.choice("abc"), first=first, last=first + 3))
+            case 5:
                 await store.close()
-                store = await opened(alert_age=86400.0)
+                store = await opened(**settings)
         await assert_identity(store, tmp_path)
     assert number > 20
+    assert min(totals["given_up"], totals["gone"], totals["resent"]) > 0, totals
