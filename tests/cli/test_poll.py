@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,6 +150,16 @@ def test_failure_is_one_sentence_that_names_the_device(arguments: list[str], say
     assert result.stderr.count("\n") == 1
     assert address in result.stderr
     assert says in result.stderr
+
+
+def test_after_silence_it_is_said_whether_the_host_is_there() -> None:
+    """A wrong community looks like this: the agent drops what it does not know."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        result = run(f"127.0.0.1:{silent.getsockname()[1]}", "--timeout", 0.1, "--retries", 0)
+    assert result.exit_code == 1
+    assert "no answer within 0.1 s" in result.output
+    assert "the host answers" in result.output
 
 
 def test_wrong_credentials_are_named(agent: AgentProcess, tmp_path: Path) -> None:

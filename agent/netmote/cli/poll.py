@@ -23,6 +23,7 @@ from netmote.cli.snmp_options import (
 
 if TYPE_CHECKING:
     from netmote.cli.poll_output import PollOutput
+    from netmote.errors import NetmoteError
     from netmote.snmp.config import TargetConfig
     from netmote.snmp.credentials import Credentials
     from netmote.snmp.profiles.loader import ProfileSet
@@ -125,8 +126,24 @@ def poll(
         beyond = None if profiles is None else _Beyond(device.name, profiles, json_lines=json_lines)
         asyncio.run(_poll(device, credentials, output, beyond, count=count, interval=interval))
     except NetmoteError as error:
-        typer.echo(f"netmote poll {target}: {error}", err=True)
+        typer.echo(f"netmote poll {target}: {error}{_of_its_host(device, error)}", err=True)
         raise typer.Exit(1) from error
+
+
+def _of_its_host(device: "TargetConfig", error: "NetmoteError") -> str:
+    """After silence: whether the device is there at all."""
+    import asyncio
+
+    from netmote.snmp.host_probe import HostProbe
+    from netmote.snmp.session import RequestTimedOut
+
+    if not isinstance(error, RequestTimedOut):
+        return ""
+
+    async def look() -> str:
+        return (await HostProbe().look(device.address, device.port)).how
+
+    return f"; {asyncio.run(look())}"
 
 
 async def _poll(
