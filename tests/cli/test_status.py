@@ -1,6 +1,7 @@
 """`netmote status`: one screen from a daemon's answer, and exit statuses that scripts rely on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from control_socket import answering
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from netmote.cli.main import app
 from netmote.telemetry.health import Level, Reason
+from netmote.telemetry.snapshot import SinkStatus
 
 runner = CliRunner()
 
@@ -53,6 +55,17 @@ def test_degraded_names_the_reason(tmp_path: Path) -> None:
     assert record["running"] is True
     assert record["level"] == "rules"
     assert as_json.output.count("\n") == 1
+
+
+def test_the_books_of_a_sink(tmp_path: Path) -> None:
+    """The ledger's identity is shown in figures, and said aloud where it does not hold."""
+    sink = SinkStatus("up", "ok", 5, created_total=1_018, acknowledged_total=1_000, expired_total=12, quarantined_total=1)
+    with answering(tmp_path, snapshot(sinks=(sink,))):
+        result = runner.invoke(app, ["status", "--state-dir", str(tmp_path)], env={"COLUMNS": "200"})
+    assert "ledger: 1,018 created = 1,000 acknowledged + 5 waiting + 12 expired + 1 quarantined" in result.output
+    with answering(tmp_path, snapshot(sinks=(replace(sink, do_books_balance=False),))):
+        result = runner.invoke(app, ["status", "--state-dir", str(tmp_path)], env={"COLUMNS": "200"})
+    assert "the books do not balance" in result.output
 
 
 def test_not_running(tmp_path: Path) -> None:

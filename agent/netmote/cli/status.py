@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rich.console import RenderableType
+    from rich.text import Text
 
-    from netmote.telemetry.snapshot import Snapshot
+    from netmote.telemetry.snapshot import SinkStatus, Snapshot
 
 EXIT_DEGRADED, EXIT_NOT_RUNNING = 1, 3
 
@@ -93,6 +94,8 @@ def render(snapshot: "Snapshot") -> "list[RenderableType]":
         quarantined = f", {sink.quarantined_total} quarantined" if sink.quarantined_total else ""
         error = f": {sink.last_error}" if sink.last_error else ""
         parts.append(Text(f"sink      {sink.name} {sink.state}, {sink.delivered_total:,} delivered{waits}{quarantined}{error}"))
+        if sink.created_total:
+            parts.append(_books(sink))
     for export in snapshot.exports:
         waits = f", {export.queued:,} wait" if export.queued else ""
         lost = f", {sum(export.lost.values()):,} lost" if export.lost else ""
@@ -113,6 +116,19 @@ def render(snapshot: "Snapshot") -> "list[RenderableType]":
         if alert.state == "firing"
     ][:10]
     return parts
+
+
+def _books(sink: "SinkStatus") -> "Text":
+    """The ledger's identity of one sink, in figures."""
+    from rich.text import Text
+
+    sum_ = (
+        f"{sink.acknowledged_total:,} acknowledged + {sink.queued:,} waiting"
+        f" + {sink.expired_total:,} expired + {sink.quarantined_total:,} quarantined"
+    )
+    if sink.do_books_balance:
+        return Text(f"  ledger: {sink.created_total:,} created = {sum_}", "dim")
+    return Text(f"  ledger: {sink.created_total:,} created, but {sum_}: the books do not balance", "bold red")
 
 
 # Packets that nobody looked at; what was received and not decodable (ARP, say) is no loss.

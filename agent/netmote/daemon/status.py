@@ -263,6 +263,10 @@ class Survey:
                     delivered_total=deliver.delivered,
                     quarantined_total=outbox.quarantined if outbox else 0,
                     last_error=deliver.last_error or "",
+                    created_total=outbox.created if outbox else 0,
+                    acknowledged_total=outbox.delivered if outbox else 0,
+                    expired_total=outbox.expired if outbox else 0,
+                    do_books_balance=outbox.holds if outbox else True,
                 )
             )
         return sinks

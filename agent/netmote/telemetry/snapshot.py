@@ -124,6 +124,11 @@ class SinkStatus:
     quarantined_total: int = 0  # in the ledger
     last_error: str = ""
     retry_in_seconds: float | None = None
+    # The ledger's books since the sink was registered: created = acknowledged + queued + expired + quarantined.
+    created_total: int = 0
+    acknowledged_total: int = 0
+    expired_total: int = 0
+    do_books_balance: bool = True
 
 
 @dataclass(frozen=True, slots=True)
