@@ -82,9 +82,13 @@ def test_the_daemon_counts_what_snmpwalk_counts(agent: AgentProcess, daemon: Dae
     before = counters(agent)
     daemon.start()
     wait_for(lambda: daemon.status()["devices"][0]["interfaces"], 20, "ports of the device")
-    assert daemon.status()["devices"][0]["backend"] == "native"
+    device = daemon.status()["devices"][0]
+    assert device["backend"] == "native"
+    assert device["timeout_seconds"] <= 2.0
+    assert device["identity"].startswith("engine 80001f88"), "net-snmp's enterprise number"
     time.sleep(3)
     assert daemon.stop() == 0
+    assert (daemon.state_dir / "snmp-devices.bin").read_bytes().startswith(b"netmote-snmp-devices-1\n")
     after = counters(agent)
     rows = [row for row in exported(daemon, "interfaces") if row["device"] == "box"]
     assert {str(row["if_index"]) for row in rows} == before.keys()
@@ -139,7 +143,5 @@ def test_a_removed_device_leaves_no_alert_behind(agent: AgentProcess, daemon: Da
     daemon.config["snmp"] = {"targets": []}
     daemon.write_config()
     daemon.reload()
-    wait_for(
-        lambda: [a for a in daemon.alerts() if a["group"] == "snmp_broken" and a["state"] == "resolved"], 15, "its end"
-    )
+    wait_for(lambda: [a for a in daemon.alerts() if a["group"] == "snmp_broken" and a["state"] == "resolved"], 15, "its end")
     assert daemon.stop() == 0
