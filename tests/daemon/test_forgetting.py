@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,12 @@ from manual_clock import ManualClock
 from observed_records import SCANNER, TARGET, scan_story
 from running_daemon import QUIET, beating
 from store_samples import T0, alert, flow_batch
+from typer.testing import CliRunner, Result
 
 from collector import Collector as FakeCollector
 from netmote.alerts.alert import AlertState
 from netmote.analysis.analysis import unpacked_state
+from netmote.cli.main import app
 from netmote.clock import SystemClock
 from netmote.control.client import request
 from netmote.daemon.config import Config
@@ -202,16 +202,16 @@ def test_the_command_asks_and_reports(tmp_path: Path) -> None:
     """It asks first; its report names what went and what is left, for people and as JSON, and its status says whether anything is."""
     asyncio.run(filled(tmp_path / "state"))
 
-    def forget(*options: str, said: str = "") -> subprocess.CompletedProcess[str]:
-        command = (sys.executable, "-m", "netmote", "forget", ADDRESS, "--state-dir", str(tmp_path / "state"), *options)
-        return subprocess.run(command, input=said, capture_output=True, text=True, check=False, timeout=60)
+    def forget(*options: str, said: str = "") -> Result:
+        command = ["forget", ADDRESS, "--state-dir", str(tmp_path / "state"), *options]
+        return CliRunner().invoke(app, command, input=said)
 
-    assert forget(said="n\n").returncode == 1
+    assert forget(said="n\n").exit_code == 1
     assert ADDRESS.encode() in octets_of(tmp_path / "state")
     first = forget("--yes")
-    assert first.returncode == 1
+    assert first.exit_code == 1
     assert "10 flow slices" in first.stdout
     assert "sink up: its receiver has 1 alert revisions" in first.stdout
     second = forget("--yes", "--json")
-    assert second.returncode == 0, second.stderr
+    assert second.exit_code == 0, second.output
     assert json.loads(second.stdout)["telemetry"]["slices"] == 0
