@@ -1,6 +1,7 @@
 """What the chaos run delivers to: real servers in processes of their own, and what each of them has in the end."""
 
 import asyncio
+import contextlib
 import re
 import sqlite3
 import sys
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import nats
 from alertmanager_server import HEARTBEAT, AlertmanagerServer
 from chaos_daemon import POISON
 from nats.js.api import AckPolicy, ConsumerConfig
@@ -118,11 +120,16 @@ class ChaosNats(ChaosReceiver):
         await make_stream(self.urls[0], replicas=self.replicas, max_msg_size=_between_alert_and_poison())
 
     async def arrivals(self) -> list[Arrival]:
+        """A cluster that has just come together may still change its leader while it is read: then from the beginning."""
+        for _ in range(20):
+            with contextlib.suppress(nats.errors.Error, TimeoutError):
+                return await self._read()
+            await asyncio.sleep(0.5)
+        return await self._read()
+
+    async def _read(self) -> list[Arrival]:
         async with connected(self.urls[0]) as client:
             stream = client.jetstream(timeout=10)
-            async with asyncio.timeout(30):
-                while (await stream.stream_info(STREAM)).state is None:  # noqa: ASYNC110 - no leader yet
-                    await asyncio.sleep(0.1)
             count = (await stream.stream_info(STREAM)).state.messages
             plan = ConsumerConfig(ack_policy=AckPolicy.NONE, num_replicas=1)
             subscription = await stream.pull_subscribe("", stream=STREAM, config=plan)

@@ -56,11 +56,11 @@ class Subscriber:
         await self.wait_subscribed()
 
     async def wait_subscribed(self) -> None:
-        await asyncio.wait_for(self._subscribed.wait(), 10)
+        await asyncio.wait_for(self._subscribed.wait(), 60)
 
     async def wait_lost(self) -> None:
         """Until it has noticed that the broker is gone."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self._subscribed.is_set():  # noqa: ASYNC110 - an event has no wait for the opposite
                 await asyncio.sleep(0.01)
 
