@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from store_samples import alert
 
-from netmote.errors import Permanent
+from netmote.errors import Permanent, Retryable
 from netmote.store.ledger_schema import LEDGER_MIGRATIONS
+from netmote.store.ledger_view import LedgerView
 from netmote.store.migrations import Migration, migrate, schema_version
 from netmote.store.telemetry_schema import TELEMETRY_MIGRATIONS
 from netmote.telemetry.heartbeat import Withheld
@@ -115,6 +116,20 @@ async def test_a_ledger_of_version_1_goes_on(opened, tmp_path, version_1):
     assert row.seq == 12
     assert [each.silence_id for each in await store.silences()] == ["s1"]
     assert (await store.checkpoint()).event_time_ns == 9
+
+
+async def test_a_reader_of_an_older_ledger_says_so(opened, tmp_path, version_1):
+    """The command line of a new version beside a daemon of the old one: told in words, and well once the daemon has started."""
+    with closing(LedgerView(tmp_path)) as view, pytest.raises(Retryable, match="the daemon brings it up"):
+        view.alerts()
+    await (await opened()).close()
+    with closing(LedgerView(tmp_path)) as view:
+        assert len(view.alerts()) == 9
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as newer:
+        newer.execute("INSERT INTO migration VALUES(99, 'from the future', 0)")
+        newer.commit()
+    with closing(LedgerView(tmp_path)) as view, pytest.raises(Permanent, match="newer netmote"):
+        view.alerts()
 
 
 async def test_a_damaged_ledger_of_version_1_is_saved(opened, tmp_path, version_1):

@@ -9,10 +9,11 @@ import zlib
 from collections.abc import Sequence
 
 from netmote.alerts.alert import Alert, AlertState, Committed
+from netmote.errors import Permanent, Retryable
 from netmote.store.alert_rows import SELECT_ROW, RowsRead, insert_row, read_rows
 from netmote.store.ledger_mark import LedgerIdentity
 from netmote.store.ledger_schema import LEDGER_MIGRATIONS
-from netmote.store.migrations import migrate
+from netmote.store.migrations import migrate, schema_version
 from netmote.store.position import Checkpoint, Gap, Position
 
 _NO_NEWER_REVISION = "NOT EXISTS (SELECT 1 FROM alert_revision n WHERE n.alert_id = r.alert_id AND n.revision > r.revision)"
@@ -27,6 +28,20 @@ def begin_ledger(connection: sqlite3.Connection, now_ns: int) -> str:
         (secrets.token_hex(8),),
     )
     return ledger_epoch(connection)
+
+
+def require_current(connection: sqlite3.Connection) -> None:
+    """For who only reads a ledger: refuse one of another version.
+
+    Raises Retryable when it is of an older netmote (the daemon brings it up when it starts), Permanent when of a newer one.
+    """
+    present, known = schema_version(connection), len(LEDGER_MIGRATIONS)
+    if present < known:
+        raise Retryable(
+            f"the ledger is of an older netmote (schema {present}, not {known}): the daemon brings it up when it starts"
+        )
+    if present > known:
+        raise Permanent(f"the ledger is of a newer netmote (schema {present}, not {known})")
 
 
 def ledger_epoch(connection: sqlite3.Connection) -> str:

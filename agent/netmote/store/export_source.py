@@ -13,7 +13,7 @@ from typing import Any
 
 from netmote.records.batch import Batch
 from netmote.store import catalog, export_tables
-from netmote.store.alert_ledger import ledger_epoch
+from netmote.store.alert_ledger import ledger_epoch, require_current
 from netmote.store.alert_rows import SELECT_ROW, read_rows
 from netmote.store.batch_rows import SELECT_BATCH, BatchDamaged, BatchRow, read_batch
 from netmote.store.catalog import TelemetryFile, log_of
@@ -107,6 +107,7 @@ def _alert_chunks(state_dir: Path, span: Span) -> Iterator[Chunk]:
     query = SELECT_ROW + "WHERE r.seq > ? AND r.last_seen_ns >= ? AND r.last_seen_ns < ? ORDER BY r.seq LIMIT ?"
     while path.exists():
         with translated(path.name), closing(connect_reader(path, immutable=not log_of(path).exists())) as connection:
+            require_current(connection)
             rows = connection.execute(query, (after, span.from_ns, span.to_ns, _ALERTS_A_PAGE)).fetchall()
             read = read_rows(rows, ledger_epoch(connection))
         if not rows:

@@ -98,6 +98,15 @@ class LedgerView:
     def _connect(self) -> sqlite3.Connection:
         if not self.exists:
             raise Retryable(f"there is no ledger at {self._path}")
+        connection = self._connect_somehow()
+        try:
+            alert_ledger.require_current(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect_somehow(self) -> sqlite3.Connection:
         connection = connect_reader(self._path)
         try:
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
