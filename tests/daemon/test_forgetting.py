@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from collector import Collector as FakeCollector
 from daemon_legs import Legs, until
 from manual_clock import ManualClock
 from observed_records import SCANNER, TARGET, scan_story
@@ -14,7 +15,6 @@ from running_daemon import QUIET, beating
 from store_samples import T0, alert, flow_batch
 from typer.testing import CliRunner, Result
 
-from collector import Collector as FakeCollector
 from netmote.alerts.alert import AlertState
 from netmote.analysis.analysis import unpacked_state
 from netmote.cli.main import app

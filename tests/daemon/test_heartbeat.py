@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from collector import Collector as FlakyCollector
 from daemon_legs import until
 from running_daemon import QUIET, beating
 from sample_alert import sample_alert
 
-from collector import Collector as FlakyCollector
 from netmote.clock import SystemClock
 from netmote.collector.config import CollectorConfig
 from netmote.collector.server import Collector

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from collector import Collector as FakeCollector
 from daemon_legs import until
 from heartbeats import sample_heartbeat
 from observed_records import pane
@@ -12,7 +13,6 @@ from recording_sink import RecordingSink
 from running_daemon import QUIET, beating
 from sink_alerts import committed_alert
 
-from collector import Collector as FakeCollector
 from netmote.clock import SystemClock
 from netmote.daemon.concealing_sink import concealing
 from netmote.daemon.config import Config

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from collector import Collector
 from daemon_legs import Legs, until
 from manual_clock import ManualClock
 from running_daemon import ask, config, running
 from sample_alert import sample_alert
 
-from collector import Collector
 from netmote.control.client import CommandRefusedError
 from netmote.daemon.config import Config
 from netmote.daemon.resending import resend, resend_without_daemon

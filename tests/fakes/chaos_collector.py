@@ -14,7 +14,6 @@ import signal
 from pathlib import Path
 
 from aiohttp import web
-
 from collector import Collector
 
 _LOST_ANSWERS = 0.1

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from collector import Collector
 from sink_certificates import Pair
 from sink_receiver import Receiver, TlsReceiver
 
-from collector import Collector
 from netmote.sinks.webhook.config import WebhookConfig
 from netmote.sinks.webhook.sink import WebhookSink
 

@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 import aiohttp
+import collector as collector_module
 import pytest
+from collector import Collector
 from manual_clock import ManualClock
 from sink_alerts import committed_alert
 from sink_certificates import Authority
 
-import collector as collector_module
-from collector import Collector
 from netmote.errors import Retryable
 from netmote.sinks.webhook.config import WebhookConfig
 from netmote.sinks.webhook.sink import WebhookSink
