@@ -6,6 +6,7 @@ import re
 import socket
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -271,3 +272,57 @@ async def test_life() -> None:
     await first.close()
     with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=2):
         pass
+
+
+async def test_unix_socket(tmp_path: Path) -> None:
+    """For this user and its group; any name may be asked for there, which over TCP is refused; a socket left behind is replaced."""
+
+    async def nothing(_alert_id: str) -> None:
+        return None
+
+    def server(**config: object) -> StatusServer:
+        return StatusServer(
+            WebConfig.model_validate(config),
+            snapshot=lambda: Snapshot(1, "s", "1", Level.FULL, 0),
+            alert=nothing,
+            metrics=Metrics(),
+        )
+
+    path = tmp_path / "page.sock"
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(path))
+    page = server(address="", socket=str(path))
+    await page.open()
+    assert page.url == str(path)
+    assert path.stat().st_mode & 0o777 == 0o660
+    connector = aiohttp.UnixConnector(str(path))
+    async with (
+        aiohttp.ClientSession(connector=connector) as client,
+        client.get("http://sensor.example/healthz") as health,
+        client.get("http://sensor.example/") as html,
+    ):
+        assert (health.status, html.status) == (200, 200)
+        assert "Content-Security-Policy" in html.headers
+    await page.close()
+    assert not path.exists()
+    both = server(port=0, socket=str(path))
+    await both.open()
+    async with (
+        aiohttp.ClientSession() as client,
+        client.get(f"{both.url}healthz", headers={"Host": "sensor.example"}) as response,
+    ):
+        assert response.status == 421
+    await both.close()
+    path.write_text("mine")
+    with pytest.raises(OSError, match=r"."):
+        await server(address="", socket=str(path)).open()
+    assert path.read_text() == "mine"
+
+
+def test_places_to_listen() -> None:
+    """The socket's path is absolute and fits into a socket address."""
+    assert WebConfig(socket=Path("/run/netmote/page.sock")).listens_at == "127.0.0.1:9464 and /run/netmote/page.sock"
+    assert WebConfig(address="").listens_at == ""
+    for path in ("page.sock", "/run/" + "x" * 120):
+        with pytest.raises(ValueError, match="socket"):
+            WebConfig(socket=Path(path))

@@ -468,14 +468,14 @@ class Daemon:
             log.error("no control socket: %s", error, extra={"component": "control"})
 
     async def _open_page(self, config: Config) -> None:
-        if not config.web.address:
+        if not config.web.listens_at:
             self.health.recover("web")
             return
         page = StatusServer(config.web, snapshot=self.survey.snapshot, alert=self.store.alert, metrics=self.metrics)
         try:
             await page.open()
         except OSError as error:
-            self.health.degrade("web", Level.FULL, f"no status page on {config.web.address}:{config.web.port}: {error.strerror}")
+            self.health.degrade("web", Level.FULL, f"no status page on {config.web.listens_at}: {error.strerror}")
             log.warning("no status page: %s", error, extra={"component": "web"})
             return
         self.page = page

@@ -1,4 +1,4 @@
-"""The HTTP server: routes to pages, metrics, health and JSON. Read-only, on loopback, one address.
+"""The HTTP server: routes to pages, metrics, health and JSON. Read-only, on one loopback address, on a Unix socket, or both.
 
 | path | answer |
 | --- | --- |
@@ -12,9 +12,11 @@
 
 import asyncio
 import re
+import socket
 import threading
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -58,7 +60,7 @@ class StatusServer:
         self._runner: web.AppRunner | None = None
 
     async def open(self) -> None:
-        """Listen. Raises OSError when the address cannot be had."""
+        """Listen. Raises OSError when the address or the socket cannot be had."""
         self._static = await asyncio.to_thread(_read_static)
         application = web.Application(middlewares=[_guarded])
         application.add_routes(
@@ -75,7 +77,10 @@ class StatusServer:
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._config.address, self._config.port).start()
+            if self._config.address:
+                await web.TCPSite(runner, self._config.address, self._config.port).start()
+            if self._config.socket is not None:
+                await _listen(runner, self._config.socket)
         except BaseException:
             await runner.cleanup()
             raise
@@ -86,13 +91,18 @@ class StatusServer:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+            if self._config.socket is not None:
+                await asyncio.to_thread(self._config.socket.unlink, missing_ok=True)
 
     @property
     def url(self) -> str:
-        """Where the page is, once open."""
+        """Where the page is, once open: the address, else the socket's path."""
         assert self._runner is not None, "open() first"
-        host, port = self._runner.addresses[0][:2]
-        return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+        for address in self._runner.addresses:
+            if not isinstance(address, str):
+                host, port = address[:2]
+                return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+        return str(self._config.socket)
 
     async def _status_page(self, _request: web.Request) -> web.Response:
         snapshot = self._snapshot()
@@ -162,7 +172,8 @@ class StatusServer:
 
 @web.middleware
 async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if not is_loopback_host(request.headers.get("Host")):
+    # Whoever comes by the Unix socket may open it, so no web site leads there; a proxy passes on the name it is known by.
+    if not _came_by_unix_socket(request) and not is_loopback_host(request.headers.get("Host")):
         response: web.StreamResponse = web.Response(status=421, text="This page answers to localhost only.\n")
     else:
         try:
@@ -172,6 +183,23 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     return response
+
+
+def _came_by_unix_socket(request: web.Request) -> bool:
+    connection = None if request.transport is None else request.transport.get_extra_info("socket")
+    return connection is not None and connection.family == socket.AF_UNIX
+
+
+async def _listen(runner: web.AppRunner, path: Path) -> None:
+    """On a socket for this user and its group. One left by a killed daemon is replaced, another kind of file is not."""
+
+    def clear() -> None:
+        if path.is_socket():
+            path.unlink()
+
+    await asyncio.to_thread(clear)
+    await web.UnixSite(runner, str(path)).start()
+    await asyncio.to_thread(path.chmod, 0o660)
 
 
 def _html(page: str, *, status: int = 200) -> web.Response:
