@@ -130,6 +130,38 @@ async def test_a_device_that_lies_ends_the_pass_and_the_next_begins_anew() -> No
     assert len((await group.read(session, PORTS)).stations) == 100
 
 
+async def test_the_daemon_counts_stations_and_forgets_them() -> None:
+    """The same numbers, and nothing kept for thousands of devices."""
+    made = switch()
+    for number in range(300):
+        station(made, number, 1 + (number > 100))
+    keeping, counting = (Forwarding(monotonic=lambda: 0.0, keeps_stations=keeps) for keeps in (True, False))
+    kept, counted = await read(keeping, made), await read(counting, made)
+    assert kept.gauges == counted.gauges
+    assert {gauge.value for gauge in counted.gauges} == {300.0, 199.0}
+    assert (len(kept.stations), counted.stations) == (300, ())
+
+
+async def test_a_column_without_an_end_is_bounded() -> None:
+    """The states go on for ever, always by another index."""
+
+    class Endless(ScriptedSession):
+        async def bulk(self, non_repeaters: Sequence[bytes], columns: Sequence[bytes], max_repetitions: int) -> Reply:
+            states = parse_oid(f"{Q}.3")
+            if not columns[-1].startswith(states):
+                return await super().bulk(non_repeaters, columns, max_repetitions)
+            self.device.requests.append(("bulk", max_repetitions))
+            self.number = getattr(self, "number", 0) + 1
+            found = [Varbind(parse_oid(f"{Q}.9.1"), mib.INTEGER, b"\1") for _ in columns[:-1]]
+            return Reply(0, 0, [*found, Varbind(parse_oid(f"{Q}.3.7.{address(self.number)}"), mib.INTEGER, b"\3")], 0.001)
+
+    made = switch()
+    group = Forwarding(monotonic=lambda: 0.0, requests=1_000, most_stations=50)
+    found = await group.read(Endless(made), PORTS)
+    assert len(made.requests) <= 60
+    assert found.doubts
+
+
 async def test_rows_in_no_order_are_read_each_once() -> None:
     """As switches give them that answer from a hash table."""
     made, group = switch(), Forwarding(monotonic=lambda: 0.0)

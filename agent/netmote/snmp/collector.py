@@ -170,6 +170,7 @@ class SnmpCollector:
             profiles=profiles,
             max_gauges=config.max_gauges,
             clock=self._clock,
+            keeps_stations=False,  # nobody asks for them here
             first_after=schedule_phase(name) * spread,
         )
 

@@ -77,9 +77,12 @@ class DetailsReader:
         max_gauges: int,
         clock: Clock,
         forwarding_requests: int = REQUESTS_A_READING,
+        keeps_stations: bool = True,
         first_after: float = 0.0,
     ) -> None:
-        """`forwarding_requests` is how much of a forwarding table is read at a time; nothing is read before `first_after` seconds."""
+        """`forwarding_requests` is how much of a forwarding table is read at a time, `keeps_stations` whether more than their number is
+        known afterwards; nothing is read before `first_after` seconds.
+        """
         self._device, self._interval, self._profiles, self._max_gauges, self._clock = (
             device,
             interval,
@@ -90,7 +93,7 @@ class DetailsReader:
         now = clock.monotonic
         groups: list[Group] = [ScalarGroup(name, monotonic=now) for name in SCALARS]
         groups += [each(monotonic=now) for each in (Processors, LoadAverages, Storage, Sensors, Ethernet, Lldp, Bgp)]
-        groups.append(Forwarding(monotonic=now, requests=forwarding_requests))
+        groups.append(Forwarding(monotonic=now, requests=forwarding_requests, keeps_stations=keeps_stations))
         self._begins_at = clock.monotonic() + first_after
         self._slots = [_Slot(group, self._begins_at) for group in groups]
         self._learner = QuirkLearner()

@@ -9,8 +9,8 @@ Nothing that comes and goes here is a fact by itself: entries age out whenever a
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from netmote.snmp.details.found import Found, Gauge, Station, dotted
@@ -34,21 +34,22 @@ _SELF, _INVALID = 4, 2  # dot1dTpFdbStatus, dot1qTpFdbStatus
 class _Column:
     oid: bytes
     at: bytes = b""  # index octets from where it goes on
-    seen: set[tuple[int, ...]] = field(default_factory=set)
-    values: dict[tuple[int, ...], int] = field(default_factory=dict)
+    rows: int = 0
     is_done: bool = False
 
 
 class _Pass:
-    """One way through one of the two tables."""
+    """One way through one of the two tables. Rows are known by their index octets, and kept no longer than the pass lasts."""
 
     def __init__(self, name: str, entry: str, port: int, status: int, index_arcs: int) -> None:
         self.name, self._index_arcs = name, index_arcs
-        self.columns = (_Column(parse_oid(f"{entry}.{port}")), _Column(parse_oid(f"{entry}.{status}")))
+        self._port, self._status = _Column(parse_oid(f"{entry}.{port}")), _Column(parse_oid(f"{entry}.{status}"))
+        self._numbers: dict[bytes, int] = {}  # of bridge ports, by index
+        self._not_hosts: set[bytes] = set()  # indexes of the switch's own addresses, and of rows that are being removed
 
     @property
     def is_done(self) -> bool:
-        return all(column.is_done for column in self.columns)
+        return self._port.is_done and self._status.is_done
 
     @property
     def has_vlans(self) -> bool:
@@ -56,11 +57,11 @@ class _Pass:
 
     @property
     def rows(self) -> int:
-        return max(len(column.seen) for column in self.columns)
+        return max(self._port.rows, self._status.rows)
 
     async def page(self, session: SnmpSession) -> None:
         """One request. Raises what the session does, WalkLooped, AgentError, UnreadableAnswer."""
-        live = [column for column in self.columns if not column.is_done]
+        live = [column for column in (self._port, self._status) if not column.is_done]
         reply = await session.bulk([], [column.oid + column.at for column in live], _VARBINDS // len(live))
         if reply.error_status == NO_SUCH_NAME:  # how agents of v1 descent say "nothing more"
             for column in live:
@@ -79,29 +80,32 @@ class _Pass:
                 column.is_done = True
                 return
             octets = varbind.oid[len(column.oid) :]
-            try:
-                index = decode_arcs(octets)
-            except ValueError as error:
-                raise UnreadableAnswer(f"the device answers with a broken OID: {error}") from error
-            if index in column.seen:
-                raise WalkLooped(f"the device's {self.name} comes back to .{dotted(index)}")
-            column.seen.add(index)
+            value = 0 if varbind.tag in EXCEPTIONS else integer(varbind) or 0
+            if column is self._status:
+                if value in (_SELF, _INVALID):
+                    self._not_hosts.add(octets)
+            elif octets in self._numbers:
+                raise WalkLooped(f"the device's {self.name} comes back to .{dotted(_arcs(octets))}")
+            else:
+                self._numbers[octets] = value
             column.at = octets
-            value = None if varbind.tag in EXCEPTIONS else integer(varbind)
-            if value is not None and len(index) == self._index_arcs:
-                column.values[index] = value
+            column.rows += 1
 
-    def stations(self, ports: Mapping[int, str]) -> list[Station]:
+    def stations(self, ports: Mapping[int, str]) -> Iterator[Station]:
         """Hosts beyond a port: neither the switch's own addresses nor entries without a port."""
-        numbers, states = (column.values for column in self.columns)
-        found = []
-        for index, number in numbers.items():
-            octets = index[-_ADDRESS_OCTETS:]
-            if number <= 0 or states.get(index) in (_SELF, _INVALID) or max(octets) > 0xFF:
+        for octets, number in self._numbers.items():
+            index = () if number <= 0 or octets in self._not_hosts else _arcs(octets)
+            if len(index) != self._index_arcs or max(index[-_ADDRESS_OCTETS:]) > 0xFF:
                 continue
-            filtering_database = index[0] if len(index) > _ADDRESS_OCTETS else None
-            found.append(Station(ports.get(number, str(number)), bytes(octets).hex(":"), filtering_database))
-        return sorted(found, key=lambda station: (station.port, station.address, station.filtering_database or 0))
+            address = bytes(index[-_ADDRESS_OCTETS:]).hex(":")
+            yield Station(ports.get(number, str(number)), address, index[0] if self.has_vlans else None)
+
+
+def _arcs(octets: bytes) -> tuple[int, ...]:
+    try:
+        return decode_arcs(octets)
+    except ValueError as error:
+        raise UnreadableAnswer(f"the device answers with a broken OID: {error}") from error
 
 
 def _q_bridge() -> _Pass:
@@ -118,10 +122,16 @@ class Forwarding:
     name = "forwarding"
 
     def __init__(
-        self, *, monotonic: Callable[[], float], requests: int = REQUESTS_A_READING, most_stations: int = MOST_STATIONS
+        self,
+        *,
+        monotonic: Callable[[], float],
+        requests: int = REQUESTS_A_READING,
+        most_stations: int = MOST_STATIONS,
+        keeps_stations: bool = True,
     ) -> None:
-        """`requests` at each reading."""
+        """`requests` at each reading. Without `keeps_stations` they are counted and forgotten: 200 octets each, times devices."""
         self._monotonic, self._requests, self._most_stations = monotonic, requests, most_stations
+        self._keeps_stations = keeps_stations
         self._pass: _Pass | None = None
         self._ports: dict[int, int] = {}  # dot1dBasePort -> ifIndex
         self._ports_at: float | None = None
@@ -166,18 +176,23 @@ class Forwarding:
 
     def _whole(self, whole: _Pass, ports: Mapping[int, str]) -> Found:
         names = {number: ports[index] for number, index in self._ports.items() if index in ports}
-        stations = whole.stations(names)
         if not whole.rows:
             return Found()
-        of_ports = Counter(station.port for station in stations)
+        of_ports: Counter[str] = Counter()
+        kept = []
+        for station in whole.stations(names):
+            of_ports[station.port] += 1
+            if self._keeps_stations:
+                kept.append(station)
+        kept.sort(key=lambda station: (station.port, station.address, station.filtering_database or 0))
         address = whole.name.replace("Table", "Address")
         return Found(
             gauges=[
-                Gauge(f"{address}/count", float(len(stations)), "station"),
+                Gauge(f"{address}/count", float(of_ports.total()), "station"),
                 Gauge(f"{address}/max", float(max(of_ports.values(), default=0)), "station"),  # behind one port
             ],
             doubts=[] if whole.is_done else [f"{whole.name}: has more than {self._most_stations} rows; the rest is not kept"],
-            stations=tuple(stations),
+            stations=tuple(kept),
             is_there=True,
             next_after=REST_SECONDS,
         )
