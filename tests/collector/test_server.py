@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from daemon_legs import until
 from manual_clock import ManualClock
+from prometheus_client.parser import text_string_to_metric_families
 from sink_alerts import committed_alert
 from sink_certificates import Authority
 
@@ -139,6 +140,25 @@ async def test_three_missed_heartbeats_and_back(opened, clock: ManualClock) -> N
     await sink.beat(heartbeat(2))
     await sink.close()
     assert (await seen(collector))["state"] == "live"
+
+
+async def test_metrics_are_an_alarm(opened, clock: ManualClock) -> None:
+    """Each sensor has its series: silent, missing, received; a name with anything in it breaks no line."""
+    collector = await opened()
+    sink = sink_to(collector)
+    await sink.deliver([committed_alert(1)])
+    await sink.beat(heartbeat(1, books=SinkBooks(3, 0)))
+    await sink.beat(heartbeat(1, sensor='a"b\\c'))
+    await sink.close()
+    clock.advance(4 * MINUTE)
+    _, text, headers = await get(f"{collector.page_url}metrics")
+    assert headers["Content-Type"].startswith("text/plain")
+    assert 'netmote_collector_sensors{state="silent"} 2.0' in text
+    assert 'netmote_collector_sensor_silent{sensor="branch-7"} 1.0' in text
+    assert 'netmote_collector_sensor_missing_alerts{sensor="branch-7"} 2.0' in text
+    assert 'netmote_collector_received_events_total{sensor="branch-7"} 1.0' in text
+    names = {sample.labels.get("sensor") for family in text_string_to_metric_families(text) for sample in family.samples}
+    assert 'a"b\\c' in names
 
 
 async def test_silence_is_logged_once_and_its_end(opened, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
@@ -333,7 +353,7 @@ async def test_the_page_is_sealed(opened) -> None:
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert "default-src 'none'" in headers["Content-Security-Policy"]
-    for path in ("", "api/sensors", "api/events", "healthz"):
+    for path in ("", "api/sensors", "api/events", "healthz", "metrics"):
         assert (await get(f"{collector.page_url}{path}", Host="evil.example"))[0] == 421
     assert (await get(f"{collector.page_url}static/netmote.css"))[0] == 200
     assert (await get(f"{collector.page_url}static/../config.py"))[0] == 404

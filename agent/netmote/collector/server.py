@@ -15,6 +15,7 @@
 | `/` | the page of sensors |
 | `/api/sensors` | the same as JSON |
 | `/api/events?after=POSITION&limit=N` | stored events in the order of arrival, JSON lines `{"position", "received_at_ns", "event"}` |
+| `/metrics` | Prometheus text format: who is silent, what is missing |
 | `/healthz` | `{"sensors", "not_well", "expired_events"}`: 200 |
 """
 
@@ -27,12 +28,14 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from netmote import __version__
 from netmote.clock import Clock
 from netmote.collector.config import CollectorConfig
 from netmote.collector.intake import Arrival, BadBody, Intake, read_body
 from netmote.collector.ledger import CollectorLedger
+from netmote.collector.metrics import exposition
 from netmote.collector.pages import Page
 from netmote.collector.request_body import NotDecodable, TooLarge, gunzip, read_bounded
 from netmote.collector.standing import SensorStanding, standings
@@ -89,6 +92,7 @@ class Collector:
                 web.get("/", self._show),
                 web.get("/api/sensors", self._sensors),
                 web.get("/api/events", self._events),
+                web.get("/metrics", self._metrics),
                 web.get("/healthz", self._health),
                 web.get("/static/{name}", self._static),
             ]
@@ -267,6 +271,11 @@ class Collector:
             for kept in await self.ledger.events_after(after, limit=limit)
         ]
         return web.Response(body=b"".join(lines), content_type="application/x-ndjson")
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        sensors = await self.standings()
+        body = await asyncio.to_thread(exposition, sensors, expired_events=self.ledger.expired)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     async def _health(self, _request: web.Request) -> web.Response:
         sensors = await self.standings()
