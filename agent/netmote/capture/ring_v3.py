@@ -20,7 +20,7 @@ from netmote.capture.ring_layout import ENOUGH_PACKETS, MOST_PACKETS, has_vnet_h
 
 _TPACKET_V3 = 2
 _RETIRE_MS = 100  # a block with packets in it is handed over after this long
-_LARGEST_BLOCK = 2 << 20
+_LARGEST_BLOCK = 4 << 20  # in rings of 32 MB and more: the fewer parts packets come in, the fewer calls of numpy
 _FRAME = 2048  # only a bound for the kernel's own checks: records are as long as they are
 _RING_BYTES_PER_SECOND = 2e9  # while more are gathered it is looked at so often that 250 MB a second fill an eighth in between
 _STATUS_USER = 1
