@@ -25,6 +25,7 @@ from netmote.snmp.steady_train import SteadyTrain
 from netmote.snmp.target import Target, TargetStatus, schedule_phase
 
 DETAILS_BEGUN_A_SECOND = 50  # devices; the first reading asks for everything
+_DEVICES_A_TURN = 200  # of the loop, when what is known of them is gathered: a few milliseconds
 SAVE_SECONDS = 300.0  # between two writes of what is known of devices, besides the one at the end
 
 
@@ -110,7 +111,12 @@ class SnmpCollector:
         """Write down what is known, from time to time. What could not be written is tried again then."""
         while True:
             await asyncio.sleep(SAVE_SECONDS)
-            await asyncio.to_thread(memory.save, self._known())
+            for number, (name, target) in enumerate(tuple(self._targets.items())):
+                if self._remembered is not None and (device := target.remembered) is not None:
+                    self._remembered[name] = device
+                if number % _DEVICES_A_TURN == 0:
+                    await asyncio.sleep(0)
+            await asyncio.to_thread(memory.save, dict(self._remembered or {}))
 
     def _known(self) -> dict[str, RememberedDevice]:
         """Of the devices of the configuration, what their targets know, or what was known before they were polled."""

@@ -102,9 +102,10 @@ class DeviceMemory:
 
     def save(self, devices: Mapping[str, RememberedDevice]) -> bool:
         """Replace the file, unless it holds the same already; whether it now does. A full disk costs only this copy."""
-        kept = dict(sorted(devices.items())[:MOST_DEVICES])
-        entries = {name: _encoded(device) for name, device in kept.items()}
-        body = json.dumps({"devices": entries}, separators=(",", ":")).encode()
+        kept = sorted(devices.items())[:MOST_DEVICES]
+        # One device at a time: the encoder gives the event loop no turn before it is done.
+        entries = (f"{json.dumps(name)}:{json.dumps(_encoded(device), separators=(',', ':'))}" for name, device in kept)
+        body = f'{{"devices":{{{",".join(entries)}}}}}'.encode()
         digest = hashlib.sha256(body).digest()
         if digest == self._written:
             return True
