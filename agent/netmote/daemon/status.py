@@ -130,7 +130,8 @@ class Survey:
                 at = now
                 self._progress[name] = (count, at)
             # Ingest and delivery may rightly have nothing to do; analysis turns every second.
-            is_alive = name != "analysis" or now - at < _LEG_DEAD_SECONDS
+            # One that is paused for work on what is stored is no longer among the legs, and not dead.
+            is_alive = name != "analysis" or now - at < _LEG_DEAD_SECONDS or name not in daemon.legs
             legs.append(LegStatus(name, is_alive, now - at))
         return tuple(legs)
 
