@@ -360,7 +360,11 @@ class Daemon:
             if self._is_stopping:
                 raise ReloadRefused("the daemon is stopping")
             assembled = await self._assemble(self.config, self.models.selection)
-            return await self._replace_analysis(assembled, self.config, between=work)
+            self.health.degrade("analysis_paused", Level.COLLECT, "analysis pauses for work on what is stored; records are kept for it")
+            try:
+                return await self._replace_analysis(assembled, self.config, between=work)
+            finally:
+                self.health.recover("analysis_paused")
 
     async def _replace_analysis(
         self, assembled: Assembled, config: Config, *, between: Callable[[Analysis], Awaitable[T]] = _nothing
