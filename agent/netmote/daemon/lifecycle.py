@@ -360,7 +360,7 @@ class Daemon:
             if self._is_stopping:
                 raise ReloadRefused("the daemon is stopping")
             assembled = await self._assemble(self.config, self.models.selection)
-            self.health.degrade("analysis_paused", Level.COLLECT, "analysis pauses for work on what is stored; records are kept for it")
+            self.health.degrade("analysis_paused", Level.COLLECT, "analysis pauses for work on what is stored")
             try:
                 return await self._replace_analysis(assembled, self.config, between=work)
             finally:
