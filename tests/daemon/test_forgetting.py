@@ -16,7 +16,7 @@ from store_samples import T0, alert, flow_batch
 from typer.testing import CliRunner, Result
 
 from netmote.alerts.alert import AlertState
-from netmote.analysis.analysis import unpacked_state
+from netmote.analysis.analysis import Analysis, unpacked_state
 from netmote.cli.main import app
 from netmote.clock import SystemClock
 from netmote.control.client import request
@@ -196,6 +196,26 @@ async def test_a_running_daemon_forgets_and_runs_on(tmp_path: Path) -> None:
             rows = await daemon.store.recent_alerts(10)
             assert not any(ADDRESS in repr(row) for row in rows)
     assert ADDRESS.encode() not in octets_of(tmp_path / "state")
+
+
+async def test_while_it_pauses_nobody_is_dead(tmp_path: Path) -> None:
+    """Work on what is stored may take minutes: the level says so, and no leg counts as dead; afterwards all is as before."""
+    async with beating(tmp_path) as daemon:
+        seen: list[Any] = []
+
+        async def work(_analysis: Analysis) -> str:
+            long_ago = daemon.clock.monotonic() - 1_000
+            daemon.survey._progress["analysis"] = (daemon.analyse.progress, long_ago)
+            seen.append(daemon.survey.snapshot())
+            return "done"
+
+        before = daemon.health.level
+        assert await daemon.with_analysis_paused(work) == "done"
+        (paused,) = seen
+        assert paused.is_alive
+        assert "analysis_paused" in {reason.component for reason in paused.reasons}
+        assert daemon.health.level == before
+        await until(lambda: "analysis" in daemon.legs and daemon.analyse.progress > 1)
 
 
 def test_the_command_asks_and_reports(tmp_path: Path) -> None:
