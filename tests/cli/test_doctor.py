@@ -20,11 +20,14 @@ from netmote.cli import examine_endpoints, examine_machine, examine_setup
 from netmote.cli.diagnosis import Diagnosis, Verdict
 from netmote.cli.examine_daemon import examine_daemon
 from netmote.cli.examine_devices import examine_devices
+from netmote.cli.examine_memory import BYTES_A_FLOW, examine_memory, unit_limit
 from netmote.cli.main import app
 from netmote.cli.service_sandbox import is_denied
 from netmote.clock import SystemClock
 from netmote.daemon.config import Config, SinkConfig
 from netmote.daemon.kernel_clock import KernelClock
+from netmote.metering.flow_key import FlowHash
+from netmote.metering.flow_table import FlowTable
 from netmote.store.config import StoreConfig
 from netmote.telemetry.health import Level, Reason
 from netmote.telemetry.snapshot import DeviceStatus, InputStatus, LegStatus, SinkStatus
@@ -165,6 +168,29 @@ def test_disk(tmp_path: Path) -> None:
     )
     assert examine_machine.examine_disk(tmp_path, StoreConfig(free_space_floor=10**18)).verdict is Verdict.FAIL
     assert examine_machine.examine_disk(tmp_path, StoreConfig(telemetry_size=10**18)).verdict is Verdict.WARN
+
+
+def test_memory(tmp_path: Path) -> None:
+    """What is allocated at start, against the unit's limit (a warning: it would be killed) and the machine's memory (it cannot run)."""
+    (tmp_path / "meminfo").write_text("MemTotal:         946412 kB\nMemFree:           1 kB\n")
+
+    def verdict(interfaces: int, **config: object) -> Diagnosis:
+        names = [f"eth{number}" for number in range(interfaces)]
+        return examine_memory(Config.model_validate(config), interfaces=names, proc=tmp_path)
+
+    assert verdict(1).verdict is Verdict.OK
+    much = verdict(1, metering={"max_flows": 1_000_000})
+    assert much.verdict is Verdict.WARN
+    assert "MemoryMax=" in much.fix
+    assert verdict(8, capture={"ring_size": "64MB", "workers": 2}).verdict is Verdict.FAIL
+    assert unit_limit(UNIT.read_text()) == 384 * 2**20
+    assert unit_limit("[Service]\n") is None
+
+
+def test_flows_cost_what_is_reckoned() -> None:
+    """The figure is that of the table itself, within a tenth."""
+    count = 65_536
+    assert FlowTable(count, FlowHash(1)).memory_bytes == pytest.approx(count * BYTES_A_FLOW, rel=0.1)
 
 
 def test_receive_buffers(tmp_path: Path) -> None:

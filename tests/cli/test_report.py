@@ -149,6 +149,15 @@ def test_rules_against_their_limits() -> None:
     assert report.rules.limit == 220.0
 
 
+def test_a_flood_of_alerts_stays_a_page() -> None:
+    """The strongest are drawn, all are counted."""
+    alerts = [committed(n, detector="m", started_at_ns=5, surprise=float(n)) for n in range(1, 2_501)]
+    report = content(alerts)
+    assert len(report.models.dots) == 2_000
+    assert min(dot.y for dot in report.models.dots) == report.models.dots[0].y  # the largest surprise is among them
+    assert (report.alert_count, len(report.alerts)) == (2_500, 200)
+
+
 def test_rates_of_intervals_that_the_span_cuts() -> None:
     """A sum over an interval is divided by the part of it that lies within the span."""
     step = step_of(0, 3 * DAY_NS)

@@ -66,6 +66,7 @@ def examine(config_path: Path | None, state_dir: Path | None, *, network: bool) 
     import asyncio
 
     from netmote.cli import examine_devices, examine_endpoints, examine_machine, examine_setup
+    from netmote.cli.examine_memory import examine_memory
     from netmote.clock import SystemClock
     from netmote.daemon.config import Config
     from netmote.daemon.kernel_clock import read_kernel_clock
@@ -98,6 +99,7 @@ def examine(config_path: Path | None, state_dir: Path | None, *, network: bool) 
         yield from _captures(snapshot, config)
     yield from machine(lambda: examine_machine.examine_clock(clock.now_ns(), read_kernel_clock()), "clock")
     yield from machine(lambda: examine_machine.examine_state_dir(directory), "state")
+    yield from machine(lambda: examine_memory(config), "memory")
     yield from machine(lambda: examine_machine.examine_disk(directory, config.store), "disk")
     receives = bool(config.snmp.targets or config.snmp.notifications.address)
     yield from machine(lambda: examine_machine.examine_receive_buffers(receives=receives), "kernel")

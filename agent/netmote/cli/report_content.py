@@ -17,7 +17,7 @@ MINUTE_NS: Final = 60 * 10**9
 DAY_NS: Final = 86_400 * 10**9
 GAUGES: Final = ("process_resident_bytes", "process_cpu_ratio", "cpu_utilization_ratio", "disk_used_ratio", "memory_used_ratio")
 _POINTS: Final = 300
-_MOST_LINES, _MOST_ROWS, _MOST_ALERTS = 6, 20, 200
+_MOST_LINES, _MOST_ROWS, _MOST_ALERTS, _MOST_DOTS = 6, 20, 200, 2_000
 _RULE: Final = "rule"
 _TOLERATED_LOSS: Final = 0.01
 
@@ -157,14 +157,21 @@ def _rule_strength(alerts: Sequence[Alert], history: History) -> DotChart:
             events.append(
                 (alert.started_at_ns, abs(first.value / first.threshold), alert.severity.word, f"{alert.title}: {first.feature}")
             )
-    return dot_chart("Rules against their limits", events, begin_ns=history.begin_ns, end_ns=history.end_ns, unit="1", limit=1.0)
+    return dot_chart(
+        "Rules against their limits", _strongest(events), begin_ns=history.begin_ns, end_ns=history.end_ns, unit="1", limit=1.0
+    )
+
+
+def _strongest(events: list[tuple[int, float, str, str]]) -> list[tuple[int, float, str, str]]:
+    """A flood of alerts would make a page that no browser draws: the largest values, as many as can be told apart."""
+    return sorted(events, key=lambda event: -event[1])[:_MOST_DOTS]
 
 
 def _model_surprise(alerts: Sequence[Alert], history: History) -> DotChart:
     events = [
         (alert.started_at_ns, alert.surprise, alert.severity.word, alert.title) for alert in alerts if alert.detector != _RULE
     ]
-    return dot_chart("Scores of models", events, begin_ns=history.begin_ns, end_ns=history.end_ns, unit="1")
+    return dot_chart("Scores of models", _strongest(events), begin_ns=history.begin_ns, end_ns=history.end_ns, unit="1")
 
 
 def _budget(alerts: Sequence[Alert], history: History, alerts_per_day: float) -> LineChart:
