@@ -1,9 +1,17 @@
 """BGP peers: who is there, in which state, and who was lost. By the objects of RFC 4273."""
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
+import typer
 from manual_clock import ManualClock
 from snmp_scripted import ScriptedDevice, ScriptedSession
+from snmp_simulator import Simulator
+from typer.testing import CliRunner
 
+from netmote.cli.poll import poll
 from netmote.cli.poll_details import details_objects
 from netmote.snmp import mib
 from netmote.snmp.details.details_reader import DetailsReader
@@ -148,3 +156,45 @@ async def test_a_device_without_bgp_says_nothing() -> None:
     odd.peer("192.0.2.1", 9)
     assert await odd.read() == []
     assert odd.details.details.peers == ()
+
+
+def test_peers_of_an_agent_are_shown_by_poll(tmp_path: Path) -> None:
+    """Over real datagrams, from snmpsim: a line a peer for people, an object a peer for programs."""
+    pytest.importorskip("snmpsim")
+    if not shutil.which("snmpget"):
+        pytest.skip("the snmp tools are not installed")
+    rows = {"1.3.6.1.2.1.1.1.0": "4|router", "1.3.6.1.2.1.1.2.0": "6|1.3.6.1.4.1.99999.1", "1.3.6.1.2.1.1.3.0": "67|123456"}
+    for address, state, transitions, error in (("192.0.2.1", 6, 3, "0000"), ("192.0.2.200", 3, 1, "0400")):
+        cells = {
+            2: f"2|{state}",
+            3: "2|2",
+            9: "2|65001",
+            10: "65|7",
+            11: "65|8",
+            14: f"4x|{error}",
+            15: f"65|{transitions}",
+            16: "66|99",
+        }
+        rows |= {f"{ENTRY}.{arc}.{address}": cell for arc, cell in cells.items()}
+    ordered = sorted(rows, key=lambda oid: [int(arc) for arc in oid.split(".")])
+    (tmp_path / "recordings").mkdir()
+    (tmp_path / "recordings" / "router.snmprec").write_text("".join(f"{oid}|{rows[oid]}\n" for oid in ordered))
+    simulator = Simulator(tmp_path / "served", tmp_path / "recordings", ["router"])
+    simulator.start()
+    try:
+        app = typer.Typer()
+        app.command()(poll)
+        asked = [f"127.0.0.1:{simulator.port}", "--community", "router", "--timeout", "10"]
+        shown = CliRunner().invoke(app, asked, env={"COLUMNS": "200"})
+        objects = CliRunner().invoke(app, [*asked, "--json"])
+    finally:
+        simulator.stop()
+    assert "192.0.2.200        AS 65001       active       for 99 s         Hold Timer Expired" in shown.stdout
+    lines = [json.loads(line) for line in objects.stdout.splitlines()]
+    peers = [line for line in lines if line["type"] == "bgp_peer"]
+    assert [(peer["address"], peer["state"], peer["transitions"]) for peer in peers] == [
+        ("192.0.2.1", "established", 3),
+        ("192.0.2.200", "active", 1),
+    ]
+    facts = [line for line in lines if line["type"] == "fact" and line["name"] == "bgp_peer_down"]
+    assert [fact["value"] for fact in facts] == [1.0]
