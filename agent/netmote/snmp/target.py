@@ -197,7 +197,7 @@ class Target:
         try:
             while True:
                 await self._wait_slot_or_hurry(slot, hurry_from)
-                if self._gate is not None and self._last is None:
+                if self._gate is not None and self._last_reading is None:
                     await self._gate.send(self.poll)
                 else:
                     await self.poll()
