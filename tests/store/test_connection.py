@@ -56,8 +56,9 @@ async def test_a_caller_cancelled_while_waiting_never_runs(writer):
     """A job still in the queue when its caller leaves is not run at all."""
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.write(slow_insert))
+        await asyncio.sleep(0.05)  # under way: what comes now waits for it
         waiting = group.create_task(writer.write(slow_insert))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.02)
         waiting.cancel()
     assert await writer.read(count) == 2
 

@@ -5,9 +5,9 @@ commits or rolls back the other's; and a cancelled task leaves its transaction o
 the connection. It runs from BEGIN to COMMIT inside one call on aiosqlite's thread, so it can neither be interleaved nor
 cut in the middle, and a cancelled caller hears of it only when the job is over:
 
-    caller A --job--.                   .-- BEGIN job COMMIT --.
-                     >-- lock (FIFO) --<                        >-- one thread, one connection
-    caller B --job--'                   '-- BEGIN job COMMIT --'
+    caller A --job--.                   .-- BEGIN job COMMIT ----------.
+                     >-- lock (FIFO) --<                                >-- one thread, one connection
+    callers B, C ---'                   '-- BEGIN job B, job C COMMIT --'     jobs that wait together share a transaction
 
 Exactly one connection per file is made by `open_writer`; it alone writes and checkpoints (SQLite before 3.51.3 can
 damage a WAL that two connections checkpoint, https://www.sqlite.org/wal.html#walresetbug). All others come from
@@ -16,15 +16,18 @@ damage a WAL that two connections checkpoint, https://www.sqlite.org/wal.html#wa
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import aiosqlite
 
 from netmote.store.faults import translated
+from netmote.store.group_commit import MOST_IN_A_GROUP, Outcome, perform_all, transaction
 from netmote.store.log_meter import LogMeter
 from netmote.store.uninterrupted import finish
 
@@ -44,6 +47,12 @@ class _Thread(aiosqlite.Connection):
         return await self._execute(partial(job, self._conn))  # type: ignore[no-untyped-call, no-any-return]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    job: Job[Any]
+    done: asyncio.Future[Any]
+
+
 class Connection:
     """The async door to one open file. Made by `open_writer` and `open_reader`."""
 
@@ -51,6 +60,7 @@ class Connection:
         self._thread, self._connector = thread, connector
         self._lock = asyncio.Lock()
         self._is_open = True
+        self._waiting: deque[_Waiting] = deque()  # as many as there are callers
         self._meter = LogMeter(path.with_name(path.name + "-wal"), PAGE_SIZE)
         self.path = path
 
@@ -64,12 +74,42 @@ class Connection:
         return self._meter.bytes
 
     async def write(self, job: Job[T]) -> T:
-        """Run `job` as one transaction, all or nothing. Raises what `translated` raises, and Cancelled only between jobs."""
-        return await self._run(partial(_metered, self._meter, job))
+        """Run `job` whole or not at all, durable when it returns. Raises what `translated` raises, and Cancelled only between jobs.
+
+        Jobs that wait for the connection at the same time are committed together.
+        """
+        mine = _Waiting(job, asyncio.get_running_loop().create_future())
+        self._waiting.append(mine)
+        try:
+            async with self._lock:
+                if not mine.done.done():
+                    await finish(self._write_those_waiting())
+        except asyncio.CancelledError:
+            if mine in self._waiting:  # nobody took it up: it never runs
+                self._waiting.remove(mine)
+                raise
+            while not mine.done.done():  # with somebody else's group: heard of only when that is over
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([mine.done])
+            raise asyncio.CancelledError from mine.done.exception()
+        with translated(self.path.name):
+            return cast("T", mine.done.result())
+
+    async def _write_those_waiting(self) -> None:
+        group = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_IN_A_GROUP))]
+        try:
+            outcomes = await self._thread.perform(partial(_metered, self._meter, [each.job for each in group]))
+        except Exception as error:  # noqa: BLE001 -- raised by whose job it was
+            outcomes = [Outcome(error=error)] * len(group)
+        for each, outcome in zip(group, outcomes, strict=True):
+            if outcome.error is None:
+                each.done.set_result(outcome.result)
+            else:
+                each.done.set_exception(outcome.error)
 
     async def read(self, job: Job[T]) -> T:
         """Run `job` in one read transaction: everything it sees is of one instant."""
-        return await self._run(partial(_transaction, "BEGIN", job))
+        return await self._run(partial(transaction, "BEGIN", job))
 
     async def run(self, job: Job[T]) -> T:
         """Run `job` outside a transaction: pragmas and checkpoints."""
@@ -107,22 +147,10 @@ class Connection:
                     await finish(self._thread.close())
 
 
-def _metered(meter: LogMeter, job: Job[T], connection: sqlite3.Connection) -> T:
-    result = _transaction("BEGIN IMMEDIATE", job, connection)
+def _metered(meter: LogMeter, jobs: Sequence[Job[Any]], connection: sqlite3.Connection) -> list[Outcome]:
+    outcomes = perform_all(jobs, connection)
     meter.note()
-    return result
-
-
-def _transaction(begin: str, job: Job[T], connection: sqlite3.Connection) -> T:
-    connection.execute(begin)
-    try:
-        result = job(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # SQLITE_FULL and its like have rolled back already
-            connection.execute("ROLLBACK")
-        raise
-    return result
+    return outcomes
 
 
 def _tolerant_text(octets: bytes) -> str:
