@@ -147,7 +147,7 @@ def executemany(path: Path, batches: Sequence[FlowBatch]) -> tuple[float, float,
 
 
 async def commits() -> dict[str, float]:
-    """Alerts a second, one and a hundred a transaction."""
+    """Alerts a second, one and a hundred at a time, and one each by many callers, whose changes share transactions."""
     rates = {}
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder), StoreConfig.model_validate(ROOMY), sensor="bench", clock=SystemClock())
@@ -156,7 +156,11 @@ async def commits() -> dict[str, float]:
             began, offset = time.perf_counter(), at_once * 1_000_000
             for number in range(rounds):
                 await store.commit([alert(offset + number * at_once + each) for each in range(at_once)], None)
-            rates[f"{at_once} a transaction"] = rounds * at_once / (time.perf_counter() - began)
+            rates[f"{at_once} at a time"] = rounds * at_once / (time.perf_counter() - began)
+        began = time.perf_counter()
+        for number in range(20):
+            await asyncio.gather(*(store.commit([alert(9_000_000 + number * 20 + each)], None) for each in range(20)))
+        rates["1 at a time by 20 callers"] = 400 / (time.perf_counter() - began)
         await store.close()
     return rates
 
