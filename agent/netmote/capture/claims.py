@@ -52,7 +52,7 @@ _Part = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.uint64], NDArray[
 
 
 def _of_arp(datagrams: Datagrams, rows: NDArray[np.int64]) -> _Part:
-    rows = rows[datagrams.available[rows] >= _ARP_BYTES]
+    rows = rows[datagrams.available(rows) >= _ARP_BYTES]
     body = rows_at(datagrams.buffer, datagrams.offset[rows], _ARP_BYTES)
     sender, target = body[:, 14:18].copy().view(">u4").reshape(-1), body[:, 24:28].copy().view(">u4").reshape(-1)
     hardware = _hardware(body[:, 8:14])
@@ -70,7 +70,7 @@ def _of_neighbours(datagrams: Datagrams, columns: Columns) -> list[_Part]:
     rows = rows[(columns.flow_class.view("u1")[0::8][rows] == PROTOCOL_ICMPV6) & (columns.time_to_live[rows] == 255)]
     rows = rows[(columns.icmp_type[rows] <= _ADVERTISEMENT) & (columns.icmp_code[rows] == 0) & ~columns.is_fragment[rows]]
     start = columns.transport[rows]
-    end = datagrams.offset[rows] + np.minimum(datagrams.available[rows], columns.ip_total_length[rows])
+    end = datagrams.offset[rows] + np.minimum(datagrams.available(rows), columns.ip_total_length[rows])
     whole = start + _NEIGHBOUR_BYTES <= end
     rows, start, end = rows[whole], start[whole], end[whole]
     fixed = rows_at(datagrams.buffer, start, _NEIGHBOUR_BYTES)
@@ -108,7 +108,7 @@ def _of_dhcp(frames: Frames, datagrams: Datagrams, columns: Columns) -> list[_Pa
     if not len(rows):
         return []
     kept = columns.flow_class.view("u2")[0::4][rows] == (PROTOCOL_UDP | 4 << 8)
-    kept &= ~columns.is_fragment[rows] & (columns.transport[rows] + 9 <= datagrams.offset[rows] + datagrams.available[rows])
+    kept &= ~columns.is_fragment[rows] & (columns.transport[rows] + 9 <= datagrams.end[rows])
     rows = rows[kept]
     rows = rows[rows_at(datagrams.buffer, columns.transport[rows] + 8, 1).reshape(-1) == _BOOT_REPLY]
     hardware = _hardware(rows_at(frames.buffer, frames.offset[rows] + 6, 6))

@@ -54,11 +54,8 @@ def decode(
     dns, coalesced, claims = DnsColumns(), CoalescedColumns(), ClaimColumns()
     if frames.link_type in SUPPORTED:
         network = network_layer(frames, ether_type)
-        before = network.offset - frames.offset
-        wire = frames.wire_length - before
-        if frames.is_tagged is not None:
-            wire[frames.is_tagged.nonzero()[0]] -= 4
-        datagrams = Datagrams(frames.buffer, network.ether_type, network.offset, frames.captured - before, wire)
+        end = frames.offset + frames.captured
+        datagrams = Datagrams(frames.buffer, network.ether_type, network.offset, end, frames)
         np.add(network.offset, 20, out=columns.transport)  # of plain packets
         odd = (columns.flow_class == 0).nonzero()[0]
         if len(odd):
@@ -118,7 +115,7 @@ def _decode_moved(datagrams: Datagrams, odd: NDArray[np.int64], columns: Columns
         some = four[first : first + _CACHED]
         rows = rows_at(datagrams.buffer, datagrams.offset.take(some), PLAIN_ROW)
         found = Columns.allocate(len(some))
-        decode_plain(rows, None, datagrams.available.take(some), found, slice(None), link_header=0)
+        decode_plain(rows, None, datagrams.available(some), found, slice(None), link_header=0)
         columns.put(some, found)
     return odd[columns.flow_class.take(odd) == 0] if len(four) else odd
 
@@ -147,7 +144,7 @@ def _decode_dns(datagrams: Datagrams, columns: Columns, reason: NDArray[np.uint8
     position = position[is_udp & (reason.take(position) == 0)]
     if not len(position):
         return DnsColumns()
-    end = datagrams.offset[position] + np.minimum(datagrams.available[position], columns.ip_total_length[position])
+    end = datagrams.offset[position] + np.minimum(datagrams.available(position), columns.ip_total_length[position])
     return dns_columns(datagrams.buffer, position, columns.transport[position] + 8, end)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from netmote.capture.frames import rows_at
+from netmote.capture.frames import Frames, rows_at
 from netmote.capture.packets import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, Undecodable
 
 _IPV4_HEADER, _IPV6_HEADER = 20, 40
@@ -114,8 +114,20 @@ class Datagrams:
     buffer: NDArray[np.uint8]
     ether_type: NDArray[np.uint16]  # (n,)
     offset: NDArray[np.int64]  # (n,) of the IP header in the buffer
-    available: NDArray[np.int64]  # (n,) bytes captured from there on
-    wire: NDArray[np.int64]  # (n,) bytes on the wire from there on
+    end: NDArray[np.int64]  # (n,) where the bytes end that are there
+    frames: Frames  # that they are in
+
+    def available(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Bytes captured from the IP header on."""
+        return self.end.take(rows) - self.offset.take(rows)
+
+    def wire(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Bytes on the wire from the IP header on."""
+        frames = self.frames
+        wire = frames.wire_length.take(rows) + (frames.offset.take(rows) - self.offset.take(rows))
+        if frames.is_tagged is not None:
+            wire -= 4 * frames.is_tagged.take(rows)
+        return wire
 
 
 def decode_ipv4(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns) -> NDArray[np.uint8]:
@@ -125,7 +137,7 @@ def decode_ipv4(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns)
     length is the wire's, where that is more than the padding of a short frame may be.
     """
     buffer, offset = datagrams.buffer, datagrams.offset[rows]
-    available, wire = datagrams.available[rows], datagrams.wire[rows]
+    available, wire = datagrams.available(rows), datagrams.wire(rows)
     header = rows_at(buffer, offset, _IPV4_HEADER)
     claimed = header.view(">u2")[:, 1].astype("i8")
     total = np.where((claimed == 0) & (wire > _SHORTEST_PAYLOAD), wire, claimed)
@@ -161,7 +173,7 @@ def decode_ipv6(datagrams: Datagrams, rows: NDArray[np.int64], columns: Columns)
     A payload length of zero is that of a jumbogram (RFC 2675) or of an offloaded TCP or UDP segment: its length is the wire's.
     """
     buffer, offset = datagrams.buffer, datagrams.offset[rows]
-    available, wire = datagrams.available[rows], datagrams.wire[rows]
+    available, wire = datagrams.available(rows), datagrams.wire(rows)
     header = rows_at(buffer, offset, _IPV6_ROW)
     reason = np.zeros(len(rows), "u1")
     reason[header[:, 0] >> 4 != 6] = Undecodable.BAD_IP_HEADER

@@ -47,7 +47,7 @@ def look_inside(datagrams: Datagrams, columns: Columns, rows: NDArray[np.int64],
         rows = rows[~columns.is_fragment[rows]]
         protocol = columns.flow_class.view("u1")[0::8][rows]
         port = columns.destination_word.view(">u2")[0::4][rows]
-        end = datagrams.offset[rows] + np.minimum(datagrams.available[rows], columns.ip_total_length[rows])
+        end = datagrams.offset[rows] + np.minimum(datagrams.available(rows), columns.ip_total_length[rows])
         ether_type, offset = np.full(len(rows), NOT_IP, "u2"), columns.transport[rows]
         for tunnel in tunnels:
             if tunnel in UDP_PORTS:
@@ -60,16 +60,16 @@ def look_inside(datagrams: Datagrams, columns: Columns, rows: NDArray[np.int64],
                 )
         _read_links(datagrams.buffer, end, ether_type, offset)
         before = offset - datagrams.offset[rows]
-        wire = datagrams.wire[rows] - before
+        wire = datagrams.wire(rows) - before
         good = np.flatnonzero(_is_sound(datagrams.buffer, ether_type, offset, end, wire))
         if not len(good):
             break
         rows = rows[good]
         if not is_copied:
-            copies = {name: getattr(datagrams, name).copy() for name in ("ether_type", "offset", "available", "wire")}
+            copies = {name: getattr(datagrams, name).copy() for name in ("ether_type", "offset", "end")}
             datagrams, is_copied, columns.is_reread = replace(datagrams, **copies), True, True
         datagrams.ether_type[rows], datagrams.offset[rows] = ether_type[good], offset[good]
-        datagrams.available[rows], datagrams.wire[rows] = (end - offset)[good], wire[good]
+        datagrams.end[rows] = end[good]
         columns.clear(rows)
         for version, decode_version in ((ETHERTYPE_IPV4, decode_ipv4), (ETHERTYPE_IPV6, decode_ipv6)):
             inner = rows[ether_type[good] == version]
