@@ -67,10 +67,10 @@ async def test_a_hundred_dead_devices_cost_a_hundred_live_ones_nothing() -> None
     costs = []
     with farm(200, 8, "silent", 0.5) as port:
         for _ in range(TRIES):
-            alone = await collect(range(0, 200, 2), port, interval=1.0, seconds=2.5)
-            beside = await collect(range(200), port, interval=1.0, seconds=3.5)
-            assert len({each.source for each in beside if each.is_reachable}) == 100
-            costs.append(median_ms(beside) - median_ms(alone))
+            alone = await collect(range(0, 200, 2), port, interval=2.0, seconds=4.0)
+            beside = await collect(range(200), port, interval=2.0, seconds=5.0)
+            is_whole = len({each.source for each in beside if each.is_reachable}) == 100
+            costs.append(median_ms(beside) - median_ms(alone) if is_whole else float("inf"))
             if costs[-1] < DEAD_LIMIT_MS:
                 break
     assert min(costs) < DEAD_LIMIT_MS, costs
