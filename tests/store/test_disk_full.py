@@ -88,6 +88,21 @@ async def test_alerts_commit_on_a_full_disk(opened, small_disk):
     assert statistics.is_reserve_held, "laid by again when there is room"
 
 
+async def test_sinks_are_heard_on_a_full_disk(opened, small_disk):
+    """What a sink accepts or refuses with no byte free is noted, else it would be sent again for ever."""
+    store = await opened(state_dir=small_disk, free_space_floor=0, ledger_size=64 * MEGABYTE)
+    await store.register_sink("webhook")
+    await store.commit([alert(number) for number in range(1, 201)], None)
+    await store.maintain()
+    fill(small_disk)
+    for number in range(1, 200, 2):
+        await store.quarantine("webhook", number, "refused: " + "x" * 2000)
+        await store.acknowledge("webhook", [number + 1])
+    assert await store.pending("webhook", limit=9) == []
+    (books,) = await store.outbox()
+    assert (books.delivered, books.quarantined, books.holds) == (100, 100, True)
+
+
 async def test_starting_on_a_full_disk(opened, small_disk):
     """A start with no byte free succeeds when a ledger exists: the reserve makes the room."""
     settings = {"state_dir": small_disk, "free_space_floor": 0, "ledger_size": 64 * MEGABYTE}

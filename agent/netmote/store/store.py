@@ -228,25 +228,25 @@ class Store:
         with translated(LEDGER_NAME):
             return await finish(self._write_with_room(job))
 
-    async def _write_with_room(self, job: Job[T]) -> T:
+    async def _write_with_room(self, job: Job[T], *, only_finished: bool = False) -> T:
         for _ in range(_MOST_ROOM_ATTEMPTS):
             try:
                 return await self._write(job)
             except StoreFull:
-                if not await self._make_room():
+                if not await self._make_room(only_finished=only_finished):
                     raise
         return await self._write(job)
 
-    async def _make_room(self) -> bool:
-        """Give something up for an alert. False when there is nothing left that may be.
+    async def _make_room(self, *, only_finished: bool) -> bool:
+        """Give something up for an alert, or for the word of a sink about one. False when there is nothing left that may be.
 
-        On a full disk: the reserve, then old telemetry, then alerts every sink is done with. At the ledger's quota: those,
-        then the least severe and oldest (counted as expired); a disk that others have filled never costs a pending alert.
+        On a full disk: the reserve, then old telemetry, then alerts every sink is done with. At the ledger's quota: those, then
+        for an alert the least severe and oldest (counted as expired); a disk that others have filled never costs a pending alert.
         """
         is_disk_full = self._records.free_bytes() < self._reserve.size
         if is_disk_full and (self._reserve.release() or await self._records.shed_oldest()):
             return True
-        expire = partial(expiry.expire_for_room, limit=_EXPIRY_CHUNK, only_finished=is_disk_full)
+        expire = partial(expiry.expire_for_room, limit=_EXPIRY_CHUNK, only_finished=is_disk_full or only_finished)
         removed = await self._write(expire)
         self._expired_for_room += removed
         return removed > 0
@@ -305,13 +305,18 @@ class Store:
     async def acknowledge(self, sink: str, numbers: Sequence[int]) -> None:
         """The sink accepted these revisions. Repeating it is nothing; neither is one that was quarantined meanwhile.
 
+        On a full disk it makes room like `commit`: what cannot be acknowledged is sent again and again.
         Raises ValueError on a number this ledger never gave, KeyError when the sink is not registered.
         """
-        await self._write(partial(delivery_ledger.acknowledge, sink=sink, numbers=numbers))
+        await self._note(partial(delivery_ledger.acknowledge, sink=sink, numbers=numbers))
 
     async def quarantine(self, sink: str, seq: int, reason: str) -> None:
         """Take one pending revision out of a sink's way for ever, with the reason."""
-        await self._write(partial(delivery_ledger.quarantine, sink=sink, seq=seq, reason=reason, now_ns=self._clock.now_ns()))
+        await self._note(partial(delivery_ledger.quarantine, sink=sink, seq=seq, reason=reason, now_ns=self._clock.now_ns()))
+
+    async def _note(self, job: Job[None]) -> None:
+        with translated(LEDGER_NAME):
+            await finish(self._write_with_room(job, only_finished=True))
 
     async def resend(self, sink: str, *, since_ns: int | None = None, first: int | None = None, last: int | None = None) -> int:
         """Offer again what this sink was done with: committed since then (wall time), numbered from `first` to `last`; how many.
