@@ -279,6 +279,28 @@ async def test_the_end_of_the_train_is_the_end_of_every_ride() -> None:
     ride.check_nothing_is_left()
 
 
+@pytest.mark.parametrize(
+    ("interval", "devices", "tick"),
+    [
+        (10.0, 1, 0.5),
+        (10.0, 1_000, 10 / 31),
+        (10.0, 10_000, 0.05),
+        (1.0, 1, 0.05),
+        (1.0, 5_000, 0.05),
+        (60.0, 10, 0.5),
+        (300.0, 9_600, 0.5),
+    ],
+)
+def test_departures_divide_the_interval(interval: float, devices: int, tick: float) -> None:
+    """Few devices wait a little for each other, never more than a twentieth of the interval; many leave twenty times a second."""
+    train = SteadyTrain(SendWindow(1), clock=ManualClock())
+    train._intervals[interval] = devices
+    train._passengers = set(range(devices))
+    assert train.tick_seconds == pytest.approx(tick)
+    assert interval / train.tick_seconds == pytest.approx(round(interval / train.tick_seconds))
+    assert train.tick_seconds <= interval / 20
+
+
 async def test_differences_over_a_ride_have_no_gap() -> None:
     """The first poll on the train is compared with the one before it."""
     ride = Ride(1)

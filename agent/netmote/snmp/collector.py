@@ -180,6 +180,11 @@ class SnmpCollector:
             first_after=schedule_phase(name) * spread,
         )
 
+    @property
+    def steady_devices(self) -> int:
+        """Devices that are polled together now, since each answers as it did."""
+        return len(self._train)
+
     def notify(self, name: str, notification: Notification) -> bool:
         """Pass on what a device sent by itself; False when it is not polled (yet)."""
         target = self._targets.get(name)

@@ -6,7 +6,8 @@
 
 Owns when passengers are asked, what is in flight for them, and how an answer counts as steady. Refuses every doubt: an answer that is
 missing, refused, of other names or types, a restart, a clock that jumped, a name that is due to be read again: that device alights, and its
-own poll (`target`) asks it with care, at once. Slots lie on a grid of TICK_SECONDS, so that devices that are due together travel together.
+own poll (`target`) asks it with care, at once. Departures lie on a grid that divides the shortest
+interval, so that devices which are due at about the same time travel together, always at the same distance from poll to poll.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import heapq
 import itertools
 import logging
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -37,7 +38,9 @@ from netmote.snmp.walk import REQUESTS_IN_FLIGHT
 
 log = logging.getLogger(__name__)
 
-TICK_SECONDS: Final = 0.05
+SHORTEST_TICK_SECONDS, LONGEST_TICK_SECONDS = 0.05, 0.5
+TICKS: Final = 20  # an interval, at least: nobody is late by more than a twentieth of it
+TRAVEL_TOGETHER: Final = 32  # devices a tick; fewer cost more each, more gain little
 PATIENCE_SECONDS: Final = 0.003  # between two looks at what has come: answers are read in heaps
 MOST_SETTLED: Final = 64  # devices a turn of the loop
 MOST_PASSENGERS: Final = 12_000
@@ -56,6 +59,7 @@ class SteadyTrain:
         self._due: list[tuple[float, int, Passenger]] = []
         self._tickets = itertools.count()
         self._passengers: set[Passenger] = set()
+        self._intervals: Counter[float] = Counter()
         self._riding: dict[Passenger, None] = {}  # whose poll is under way, oldest first
         self._to_ask: deque[Passenger] = deque()
         self._ready: deque[Passenger] = deque()
@@ -64,7 +68,7 @@ class SteadyTrain:
         )  # until when slots of the window are held, for whose sending when
         self._lines: dict[Line, int] = {}
         self._has_boarded = asyncio.Event()
-        self._expire_at = 0.0
+        self._expire_at = self._depart_at = 0.0
         self._values = np.zeros((MOST_IN_FLIGHT, MOST_VARBINDS), np.uint64)
         self._forms = np.zeros((MOST_IN_FLIGHT, MOST_VARBINDS), np.uint8)
         self._rows = np.zeros(MOST_IN_FLIGHT, np.int64)
@@ -109,6 +113,7 @@ class SteadyTrain:
             seat.leave()
             return None
         self._passengers.add(passenger)
+        self._intervals[interval] += 1
         self._lines[seat.line] = self._lines.get(seat.line, 0) + 1
         heapq.heappush(self._due, (slot, next(self._tickets), passenger))
         self._has_boarded.set()
@@ -178,6 +183,9 @@ class SteadyTrain:
         requests, timeouts = passenger.asked, passenger.open if is_silent else 0
         self._end_poll(passenger)
         self._passengers.discard(passenger)
+        self._intervals[passenger.interval] -= 1
+        if not self._intervals[passenger.interval]:
+            del self._intervals[passenger.interval]
         self._lines[passenger.seat.line] -= 1
         if not self._lines[passenger.seat.line]:
             del self._lines[passenger.seat.line]
@@ -220,14 +228,22 @@ class SteadyTrain:
         if not self._due:
             self._has_boarded.clear()
             await self._has_boarded.wait()
-        now = self._clock.monotonic()
-        tick = (now // TICK_SECONDS + 1) * TICK_SECONDS
-        await asyncio.sleep(tick - now if self._due and self._due[0][0] <= tick else min(TICK_SECONDS, tick - now + TICK_SECONDS))
+        now, tick = self._clock.monotonic(), self.tick_seconds
+        await asyncio.sleep((now // tick + 1) * tick - now)
+
+    @property
+    def tick_seconds(self) -> float:
+        """From one departure to the next."""
+        interval = min(self._intervals, default=LONGEST_TICK_SECONDS)
+        ticks = max(TICKS, len(self._passengers) // TRAVEL_TOGETHER, math.ceil(interval / LONGEST_TICK_SECONDS))
+        return interval / min(ticks, max(1, round(interval / SHORTEST_TICK_SECONDS)))
 
     def advance(self) -> None:
         """One turn: let due ones depart, ask, take what came, settle who is whole."""
         now = self._clock.monotonic()
-        self._depart(now)
+        if now >= self._depart_at:
+            self._depart_at = (now // self.tick_seconds + 1) * self.tick_seconds
+            self._depart(now)
         self._let_go_old(now)
         for line in tuple(self._lines):
             while (heard := line.receive()) is not None:
