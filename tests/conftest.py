@@ -32,7 +32,20 @@ def umask() -> Iterator[None]:
 
 # Rooms whose tests wait for the machine (packets, servers, deadlines), not for the processor. They run one after the other, and the
 # others, a file at a time, beside them.
-_OF_THE_MACHINE = {"capture", "cli", "collector", "contract", "control", "daemon", "e2e", "packaging", "sinks", "snmp", "soak", "web"}
+_OF_THE_MACHINE = {
+    "capture",
+    "cli",
+    "collector",
+    "contract",
+    "control",
+    "daemon",
+    "e2e",
+    "packaging",
+    "sinks",
+    "snmp",
+    "soak",
+    "web",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -38,7 +38,9 @@ def _warm_interface() -> Detector:
 MAKERS: dict[str, Callable[[], Detector]] = {
     "shipped traffic model, onnxruntime": lambda: _shipped("onnxruntime"),
     "shipped traffic model, numpy": lambda: _shipped("numpy"),
-    "float32 graph, onnxruntime": lambda: GraphDetector("f", "1.0.0", TRAFFIC, OnnxRuntime(model_bytes(int8=False)), clock=SystemClock()),
+    "float32 graph, onnxruntime": lambda: GraphDetector(
+        "f", "1.0.0", TRAFFIC, OnnxRuntime(model_bytes(int8=False)), clock=SystemClock()
+    ),
     "float32 graph, numpy": lambda: GraphDetector(
         "f", "1.0.0", TRAFFIC, NumpyRuntime(read_graph(model_bytes(int8=False))), clock=SystemClock()
     ),

@@ -46,10 +46,10 @@ def commands(daemon: "Daemon") -> dict[str, Handler]:
 
     async def promote(request: dict[str, Any]) -> dict[str, Any]:
         version = request.get("version")
-        return {"said": await daemon.promote_model(str(request["name"]), None if version is None else str(version))}
+        return {"said": await daemon.model_changes.promote(str(request["name"]), None if version is None else str(version))}
 
     async def roll_back(request: dict[str, Any]) -> dict[str, Any]:
-        return {"said": await daemon.roll_back_model(str(request["name"]))}
+        return {"said": await daemon.model_changes.roll_back(str(request["name"]))}
 
     return {
         "accept": accept,

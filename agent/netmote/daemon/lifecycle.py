@@ -36,10 +36,11 @@ from netmote.daemon.learned import LearnedFile
 from netmote.daemon.live import Live
 from netmote.daemon.maintenance import Maintenance
 from netmote.daemon.memory import settle
+from netmote.daemon.model_changes import ModelChanges
 from netmote.daemon.model_choice import ChangeRefused, ModelChoice
 from netmote.daemon.model_health import are_same_bundles, judge_models
-from netmote.daemon.model_policy import Decision
 from netmote.daemon.orphans import orphan_facts
+from netmote.daemon.page import Page
 from netmote.daemon.privacy import Privacy
 from netmote.daemon.reload import ReloadRefused, changed_parts, needs_start, refuse_parts, without_start_only
 from netmote.daemon.service_notify import ServiceNotify
@@ -53,7 +54,6 @@ from netmote.store.store import Store
 from netmote.telemetry.health import Health, Level
 from netmote.telemetry.logging_setup import set_up_logging
 from netmote.telemetry.metrics import Metrics
-from netmote.web.server import StatusServer
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class Daemon:
         )
         self.bundles: tuple[BundleStatus, ...] = ()
         self.models = ModelChoice(state_dir, health=self.health)
-        self._deciding: asyncio.Task[None] | None = None
+        self.model_changes = ModelChanges(self.models, self._swap_models)
         self.deliveries = Deliveries(
             self.store,
             supervise=self._supervised,
@@ -143,7 +143,7 @@ class Daemon:
             metrics=self.metrics,
         )
         self.survey = Survey(self)
-        self.page: StatusServer | None = None
+        self.page = Page(self)
         self._load = load
         self._analyse: Analyse | None = None
         self.live = Live(self.metrics)
@@ -221,7 +221,7 @@ class Daemon:
         ):
             self._start_leg(name, run, Level.FULL)
         await self._open_control()
-        await self._open_page(self.config)
+        await self.page.open(self.config.web)
         self.collectors.start(group, self.config)
         await self._end_orphans(self.config)
         interval = self.notify.watchdog_interval()
@@ -304,8 +304,8 @@ class Daemon:
         if "flow_export" in parts or "capture" in parts:
             await self._apply_exports(new)
         if "web" in parts:
-            await self._close_page()
-            await self._open_page(new)
+            await self.page.close()
+            await self.page.open(new.web)
         # Captures are also looked at anew when nothing was written: permission or interfaces may have come.
         await self.collectors.apply(self._tasks, new, (*parts, "capture"))
 
@@ -318,15 +318,7 @@ class Daemon:
             deadline=_DELIVER_SECONDS,
         )
 
-    async def promote_model(self, name: str, version: str | None) -> str:
-        """Put another version of a model into use. Raises ChangeRefused; then nothing has changed."""
-        return await self._change_models(lambda: self.models.promoted(name, version, self.bundles), name)
-
-    async def roll_back_model(self, name: str) -> str:
-        """Put the version before into use again. Raises ChangeRefused; then nothing has changed."""
-        return await self._change_models(lambda: self.models.rolled_back(name), name)
-
-    async def _change_models(self, change: Callable[[], Selection], name: str) -> str:
+    async def _swap_models(self, change: Callable[[], Selection]) -> Selection:
         async with self._reloading:
             if self._is_stopping:
                 raise ChangeRefused("the daemon is stopping")
@@ -334,22 +326,7 @@ class Daemon:
             assembled = await self._assemble(self.config, selection)
             self.models.accept(selection, assembled)
             await self._replace_analysis(assembled, self.config)
-        said = f"{name} {selection.choices[name].active} is in use"
-        log.info("%s", said, extra={"component": "models", "model": name})
-        return said
-
-    async def _carry_out(self, decisions: tuple[Decision, ...]) -> None:
-        for decision in decisions:
-            extra = {"component": "models", "model": decision.name}
-            try:
-                if decision.action == "promote":
-                    log.warning("%s %s passed its trial: %s", decision.name, decision.version, decision.reason, extra=extra)
-                    await self.promote_model(decision.name, decision.version)
-                else:
-                    log.error("%s %s is given up: %s", decision.name, decision.version, decision.reason, extra=extra)
-                    await self.roll_back_model(decision.name)
-            except ChangeRefused as error:
-                log.error("the models stay as they are: %s", error, extra=extra)
+        return selection
 
     async def _assemble(self, config: Config, selection: Selection) -> Assembled:
         return await asyncio.to_thread(assemble, config, sensor=self.sensor, selection=selection)
@@ -398,7 +375,7 @@ class Daemon:
             log.exception("failed while stopping; the next start goes on from the checkpoint", extra={"component": "analysis"})
         await asyncio.gather(self.deliveries.stop(deadline=_DELIVER_SECONDS), self.flow_exports.stop(deadline=_DELIVER_SECONDS))
         await self._control.close()
-        await self._close_page()
+        await self.page.close()
         await asyncio.gather(*(leg.stop(_STOP_SECONDS) for leg in self._legs.values()))
         log.info("stopped", extra={"sensor": self.sensor})
 
@@ -446,10 +423,8 @@ class Daemon:
         if judge_models(self.health, self.bundles, view.failures):
             for name, reason in view.failures.items():
                 log.error("model out of use: %s", reason, extra={"component": "models", "model": name})
-        if self._deciding is None or self._deciding.done():
-            decisions = self.models.decide(view, self.analyse.analysis.detectors, self.config.models)
-            if decisions and not self._is_stopping:
-                self._deciding = self._tasks.create_task(self._carry_out(decisions), name="models")
+        if not self._is_stopping:
+            self.model_changes.consider(self._tasks, view, self.analyse.analysis.detectors, self.config.models)
 
     async def _end_orphans(self, config: Config) -> None:
         """Alerts of devices and interfaces that are no longer observed would fire for ever."""
@@ -470,26 +445,6 @@ class Daemon:
             # Such as a path longer than a socket's name may be (unix(7): 108 bytes): the work goes on, but nobody can ask.
             self.health.degrade("control", Level.FULL, f"no control socket: {error}")
             log.error("no control socket: %s", error, extra={"component": "control"})
-
-    async def _open_page(self, config: Config) -> None:
-        if not config.web.listens_at:
-            self.health.recover("web")
-            return
-        page = StatusServer(config.web, snapshot=self.survey.snapshot, alert=self.store.alert, metrics=self.metrics)
-        try:
-            await page.open()
-        except OSError as error:
-            self.health.degrade("web", Level.FULL, f"no status page on {config.web.listens_at}: {error.strerror}")
-            log.warning("no status page: %s", error, extra={"component": "web"})
-            return
-        self.page = page
-        self.health.recover("web")
-        log.info("status page: %s", page.url, extra={"component": "web"})
-
-    async def _close_page(self) -> None:
-        page, self.page = self.page, None
-        if page is not None:
-            await page.close()
 
     def _supervised(self, name: str, run: Callable[[], Awaitable[None]], level: Level = Level.FULL) -> Supervised:
         return Supervised(name, run, health=self.health, metrics=self.metrics, clock=self.clock, random=self.random, level=level)

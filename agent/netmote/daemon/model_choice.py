@@ -33,6 +33,7 @@ class ModelChoice:
 
     def __init__(self, state_dir: Path, *, health: Health) -> None:
         self.selection = Selection()
+        self._bundles: tuple[BundleStatus, ...] = ()
         self._path = state_dir / FILE_NAME
         self._health = health
         self._decided: set[tuple[str, str, str]] = (
@@ -52,6 +53,7 @@ class ModelChoice:
 
     def note_loaded(self, bundles: Sequence[BundleStatus]) -> None:
         """Bundles were loaded by this selection: what is in use for the first time is chosen from now on."""
+        self._bundles = tuple(bundles)
         settled = chosen_of(self.selection, [(bundle.name, bundle.version, bundle.state) for bundle in bundles])
         if settled == self.selection:
             return
@@ -64,8 +66,9 @@ class ModelChoice:
         else:
             self._health.recover(COMPONENT)
 
-    def promoted(self, name: str, version: str | None, bundles: Sequence[BundleStatus]) -> Selection:
+    def promoted(self, name: str, version: str | None) -> Selection:
         """The selection with another version in use: the one named, else the one in shadow. Raises ChangeRefused."""
+        bundles = self._bundles
         versions = {bundle.version: bundle for bundle in bundles if bundle.name == name}
         if not versions:
             known = ", ".join(sorted({bundle.name for bundle in bundles})) or "none"
@@ -106,7 +109,7 @@ class ModelChoice:
             write_selection(self._path, selection)
         except OSError as error:
             raise ChangeRefused(f"{self._path}: {error.strerror}; the models stay as they are") from error
-        self.selection = selection
+        self.selection, self._bundles = selection, assembled.bundles
         self._decided.clear()
 
     def decide(self, view: AnalysisView, detectors: Sequence[Detector], config: ModelsConfig) -> tuple[Decision, ...]:
