@@ -248,12 +248,12 @@ async def test_the_page_shows_and_metrics_count(tmp_path: Path) -> None:
     settings = config(web={"port": 0}, sinks=[{"type": "journal"}])
     async with running(tmp_path, settings) as daemon, aiohttp.ClientSession() as client:
         await until(lambda: daemon.survey.tallies.sources)
-        assert daemon.page is not None
+        assert daemon.page.server is not None
         for path, needle in (("", "s1"), ("metrics", "netmote_queue_entries"), ("healthz", "full"), ("api/snapshot", "journal")):
-            async with client.get(daemon.page.url + path) as answer:
+            async with client.get(daemon.page.server.url + path) as answer:
                 assert answer.status == 200, path
                 assert needle in await answer.text(), path
-        async with client.get(daemon.page.url + "metrics") as answer:
+        async with client.get(daemon.page.server.url + "metrics") as answer:
             text = await answer.text()
         assert 'netmote_models{state="active"} 1.0' in text
         assert 'netmote_entities{baseline="armed"} 0.0' in text
