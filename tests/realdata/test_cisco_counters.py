@@ -72,7 +72,7 @@ async def play(instants: list[Instant], backend: Backends, monkeypatch: pytest.M
         for instant in instants:
             clock.advance(instant.time - clock.now_ns() / 1e9)
             polled.outcomes.add(await target.poll())
-        await target._close_session()
+        await target.close()
     return polled
 
 

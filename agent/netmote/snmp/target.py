@@ -208,7 +208,11 @@ class Target:
                 await self.read_details(slot - now)
                 slot = await self._ride(slot)
         finally:
-            await self._line.close()
+            await self.close()
+
+    async def close(self) -> None:
+        """End the session with the device; the next poll opens another."""
+        await self._line.close()
 
     async def read_details(self, seconds: float) -> None:
         """Read what is due beyond the ports within the time left to the next poll. The next DeviceRecord carries its gauges."""
