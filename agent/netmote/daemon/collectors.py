@@ -25,7 +25,7 @@ from netmote.snmp.native.channel import EngineClock
 from netmote.snmp.notification import Notification
 from netmote.snmp.notification_listener import COMPONENT as NOTIFICATIONS
 from netmote.snmp.notification_listener import NotificationListener
-from netmote.snmp.target import TargetStatus
+from netmote.snmp.target_status import TargetStatus
 from netmote.telemetry.health import Health
 from netmote.telemetry.metrics import Metrics
 

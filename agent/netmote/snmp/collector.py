@@ -22,7 +22,8 @@ from netmote.snmp.paced_session import SendWindow
 from netmote.snmp.profiles.document import Profile
 from netmote.snmp.profiles.loader import ProfileSet, load_profiles
 from netmote.snmp.steady_train import SteadyTrain
-from netmote.snmp.target import Target, TargetStatus, schedule_phase
+from netmote.snmp.target import Target, schedule_phase
+from netmote.snmp.target_status import TargetStatus
 
 DETAILS_BEGUN_A_SECOND = 50  # devices; the first reading asks for everything
 _DEVICES_A_TURN = 200  # of the loop, when what is known of them is gathered: a few milliseconds
