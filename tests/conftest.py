@@ -48,6 +48,8 @@ _OF_THE_MACHINE = {
 }
 
 
+# Before xdist looks for the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip, with the reason, what this machine cannot run; say what may run side by side."""
     for item in items:
