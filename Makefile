@@ -17,7 +17,7 @@ install: $(VENV)/.dev
 
 test: $(VENV)/.dev
 	packaging/install-test-packages.sh
-	$(BIN)/pytest --numprocesses=2 --dist=loadgroup --cov --cov-report=
+	$(BIN)/pytest --cov --cov-report=
 	$(foreach room,$(COVERED),$(BIN)/coverage report --fail-under=90 --include='agent/netmote/$(room)/*' &&) true
 
 lint: $(VENV)/.dev

@@ -30,31 +30,9 @@ def umask() -> Iterator[None]:
     os.umask(before)
 
 
-# Rooms whose tests wait for the machine (packets, servers, deadlines), not for the processor. They run one after the other, and the
-# others, a file at a time, beside them.
-_OF_THE_MACHINE = {
-    "capture",
-    "cli",
-    "collector",
-    "contract",
-    "control",
-    "daemon",
-    "e2e",
-    "packaging",
-    "sinks",
-    "snmp",
-    "soak",
-    "web",
-}
-
-
-# Before xdist looks for the groups.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, with the reason, what this machine cannot run; say what may run side by side."""
+    """Skip, with the reason, what this machine cannot run."""
     for item in items:
-        room = item.path.relative_to(Path(__file__).parent).parts[0]
-        item.add_marker(pytest.mark.xdist_group("machine" if room in _OF_THE_MACHINE else str(item.path)))
         if item.get_closest_marker("root") and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root: network namespaces and AF_PACKET"))
         if item.get_closest_marker("realdata") and not DATA.is_dir():
