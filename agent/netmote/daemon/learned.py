@@ -4,7 +4,6 @@ It is large and can be learned anew, so it is not part of the ledger: written at
 atomically, and put aside when it cannot be read.
 """
 
-import contextlib
 import errno
 import hashlib
 import logging
@@ -12,6 +11,7 @@ import os
 from pathlib import Path
 
 from netmote.analysis.analysis import Analysis
+from netmote.durable_file import replace_durably
 
 log = logging.getLogger(__name__)
 
@@ -48,20 +48,13 @@ class LearnedFile:
 
     def save(self, body: bytes) -> None:
         """Write atomically. A full disk costs only this copy."""
-        beside = self.path.with_suffix(".new")
         try:
             status = os.statvfs(self.path.parent)
             if status.f_bavail * status.f_frsize < len(body) + self._free_space_floor:
                 raise OSError(errno.ENOSPC, "the room that is left is for alerts")
-            with beside.open("wb") as stream:
-                stream.write(_MAGIC + hashlib.sha256(body).digest() + body)
-                stream.flush()
-                os.fsync(stream.fileno())
-            beside.replace(self.path)
+            replace_durably(self.path, _MAGIC + hashlib.sha256(body).digest() + body)
         except OSError as error:
             log.warning("what was learned is not saved: %s", error)
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
 
     def _put_aside(self) -> None:
         try:

@@ -5,12 +5,12 @@ address another pseudonym from then on, and whoever has it can test any address 
 """
 
 import hashlib
-import os
 import secrets
 from pathlib import Path
 
 from netmote.config.section import SecretReference
 from netmote.daemon.config import Config
+from netmote.durable_file import replace_durably
 from netmote.errors import Permanent, Retryable
 from netmote.privacy.config import Treatment
 from netmote.privacy.observations import concealed_batch
@@ -106,20 +106,8 @@ def _read(path: Path) -> bytes:
 def _draw(path: Path) -> bytes:
     """Whole or not there: a key of which half is lost would silently rename everybody."""
     key = secrets.token_bytes(_KEY_BYTES)
-    beside = path.with_suffix(".new")
     try:
-        beside.unlink(missing_ok=True)
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            stream.write(key.hex() + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        replace_durably(path, f"{key.hex()}\n".encode("ascii"), mode=0o600)
     except OSError as error:
         raise Retryable(f"no key of pseudonyms can be kept in {path}: {error.strerror}") from error
     return key

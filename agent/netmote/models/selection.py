@@ -4,11 +4,11 @@ models.json in the state directory, replaced atomically: after a kill -9 it is t
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from netmote.durable_file import replace_durably
 from netmote.errors import NetmoteError
 
 FILE_NAME = "models.json"
@@ -90,14 +90,4 @@ def read_selection(path: Path) -> Selection:
 def write_selection(path: Path, selection: Selection) -> None:
     """Replace the file; on return it is on the disk. Raises OSError; then the old one stands."""
     document = {"format": _FORMAT, "choices": {name: asdict(choice) for name, choice in sorted(selection.choices.items())}}
-    beside = path.with_suffix(".new")
-    with beside.open("w") as stream:
-        json.dump(document, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    replace_durably(path, json.dumps(document).encode())

@@ -6,7 +6,6 @@ all, carries a checksum, and is bounded: so many devices, and so much of each. R
 a person configured, and the question when to write.
 """
 
-import contextlib
 import errno
 import hashlib
 import json
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from netmote.durable_file import replace_durably
 from netmote.snmp.device_identity import DeviceIdentity
 from netmote.snmp.identity import PortMarks
 from netmote.snmp.quirks import Quirks
@@ -109,21 +109,14 @@ class DeviceMemory:
         digest = hashlib.sha256(body).digest()
         if digest == self._written:
             return True
-        beside = self.path.with_suffix(".new")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             status = os.statvfs(self.path.parent)
             if status.f_bavail * status.f_frsize < len(body) + self._free_space_floor:
                 raise OSError(errno.ENOSPC, "the room that is left is for alerts")
-            with beside.open("wb") as stream:
-                stream.write(_MAGIC + digest + body)
-                stream.flush()
-                os.fsync(stream.fileno())
-            beside.replace(self.path)
+            replace_durably(self.path, _MAGIC + digest + body)
         except OSError as error:
             log.warning("what is known of devices is not saved: %s", error, extra={"component": "snmp"})
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
             return False
         self._written = digest
         return True

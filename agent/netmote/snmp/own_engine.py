@@ -7,11 +7,11 @@ rises with every start, before the first message goes out. A file that cannot be
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from netmote.durable_file import replace_durably
 from netmote.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,8 @@ def begin_engine(state_dir: Path, *, random_octets: Callable[[int], bytes] = os.
         engine_id, boots = _ID_HEAD + random_octets(_ID_RANDOM_OCTETS), 0
     boots += 1
     try:
-        _write(path, json.dumps({"engine_id": engine_id.hex(), "boots": boots}))
+        state_dir.mkdir(parents=True, exist_ok=True)
+        replace_durably(path, json.dumps({"engine_id": engine_id.hex(), "boots": boots}).encode(), mode=0o600)
     except OSError as error:
         raise Unavailable(f"the engine id for SNMPv3 informs cannot be kept in {path}: {error}") from error
     return engine_id, boots
@@ -55,23 +56,3 @@ def _read(path: Path) -> tuple[bytes, int]:
         )
         return b"", 0
     return engine_id, boots
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all, and there after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -13,14 +13,13 @@ time, so at each start it is held against this mark; when they disagree, the epo
 Refuses to decide what is done about it, and never keeps a start from succeeding: a mark that cannot be written stays as it was.
 """
 
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from netmote.durable_file import replace_durably
 from netmote.store.file_identity import file_identity
 
 MARK_NAME = "ledger.mark"
@@ -87,7 +86,7 @@ class LedgerMark:
         document = {"epoch": epoch, "openings": list(openings), "seq": seq, "machine": self._machine}
         try:
             document["file"] = file_identity(self._ledger)
-            _replace(self._path, json.dumps(document).encode() + b"\n", like=self._ledger)
+            replace_durably(self._path, json.dumps(document).encode() + b"\n", mode=0o640, owned_like=self._ledger)
         except OSError:
             # A full or read-only disk: an older mark is still true (the number in it was given), it only sees less.
             self._written_seq = -1
@@ -105,28 +104,3 @@ class LedgerMark:
 def _differing(known: Mapping[str, object], present: Mapping[str, object]) -> list[str]:
     """Names of facts known then and now that are not the same."""
     return [name for name, value in present.items() if known.get(name, value) != value]
-
-
-def _replace(path: Path, octets: bytes, *, like: Path) -> None:
-    """Whole or not at all, also when the power fails. Raises OSError."""
-    fresh = path.with_name(path.name + ".new")
-    try:
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-        try:
-            if os.geteuid() == 0:  # a command run by root must not take the file from the daemon's user
-                owner = like.stat()
-                os.fchown(descriptor, owner.st_uid, owner.st_gid)
-            if os.write(descriptor, octets) < len(octets):
-                raise OSError(errno.ENOSPC, "no room for the mark")
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        fresh.rename(path)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

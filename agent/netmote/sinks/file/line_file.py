@@ -13,6 +13,8 @@ import os
 import stat
 from pathlib import Path
 
+from netmote.durable_file import sync_directory
+
 _MODE = 0o640
 _TAIL_BYTES = 1 << 17
 
@@ -44,7 +46,7 @@ class LineFile:
             if whole != status.st_size:
                 os.ftruncate(descriptor, whole)
             if status.st_size == 0:
-                _sync_directory(self.path.parent)  # else a power cut could take the name with all that was acknowledged
+                sync_directory(self.path.parent)  # else a power cut could take the name with all that was acknowledged
         except BaseException:
             os.close(descriptor)
             raise
@@ -113,14 +115,6 @@ def _lock(descriptor: int, path: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise OSError(errno.EBUSY, "another process writes it", str(path)) from error
-
-
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _whole_lines(descriptor: int, size: int) -> int:
