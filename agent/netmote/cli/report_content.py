@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from netmote.alerts.alert import Alert, AlertState, Committed
+from netmote.alerts.summary import summary_of
 from netmote.store.history_view import History, Polls, Traffic
-from netmote.telemetry.snapshot import AlertSummary
 from netmote.web import quantity
 from netmote.web.chart import shares
 from netmote.web.line_chart import DotChart, LineChart, dot_chart, line_chart
@@ -62,7 +62,7 @@ def report_of(
         rules=_rule_strength(found, history),
         models=_model_surprise(found, history),
         budget=_budget(found, history, alerts_per_day),
-        alerts=tuple(_summary(alert) for alert in found[:_MOST_ALERTS]),
+        alerts=tuple(summary_of(alert) for alert in found[:_MOST_ALERTS]),
         alert_count=len(found),
         groups=_groups(found),
         reach=_reach(history),
@@ -190,23 +190,6 @@ def _budget(alerts: Sequence[Alert], history: History, alerts_per_day: float) ->
         step_ns=DAY_NS,
         unit="1",
         limit=alerts_per_day,
-    )
-
-
-def _summary(alert: Alert) -> AlertSummary:
-    return AlertSummary(
-        alert_id=alert.alert_id,
-        state=alert.state.value,
-        severity=alert.severity.word,
-        title=alert.title,
-        entity=str(alert.entity),
-        group=alert.group,
-        score=alert.score,
-        started_at_ns=alert.started_at_ns,
-        last_seen_ns=alert.last_seen_ns,
-        count=alert.count,
-        technique=alert.technique,
-        is_silenced=alert.is_silenced,
     )
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 
 from netmote import __version__
-from netmote.alerts.alert import Alert, AlertState, Committed
+from netmote.alerts.alert import AlertState, Committed
+from netmote.alerts.summary import summary_of
 from netmote.clock import NANOSECONDS_PER_SECOND
 from netmote.daemon.model_policy import passed_with
 from netmote.daemon.tallies import Tallies
@@ -18,7 +19,6 @@ from netmote.records.entity import Entity, EntityKind
 from netmote.scoring.shadow_trial import TrialStatus
 from netmote.store.store import SinkOutbox, StoreStatistics
 from netmote.telemetry.snapshot import (
-    AlertSummary,
     DeviceStatus,
     InputStatus,
     LearningStatus,
@@ -112,7 +112,7 @@ class Survey:
             drops=self.drops(),
             models=self._models(),
             learning=self._learning(),
-            alerts=tuple(alert_summary(row.alert) for row in alerts),
+            alerts=tuple(summary_of(row.alert) for row in alerts),
             alerts_firing=self._firing,
             sinks=tuple(self._sinks()),
             exports=daemon.flow_exports.status,
@@ -337,24 +337,6 @@ class Survey:
             ("queued_age", store.expired_queued),
         ):
             metrics.expired_alerts_total.rise_to(count, reason=reason)
-
-
-def alert_summary(alert: Alert) -> AlertSummary:
-    """The line of an alert in a list."""
-    return AlertSummary(
-        alert_id=alert.alert_id,
-        state="firing" if alert.state is AlertState.FIRING else "resolved",
-        severity=alert.severity.word,
-        title=alert.title,
-        entity=str(alert.entity),
-        group=alert.group,
-        score=alert.score,
-        started_at_ns=alert.started_at_ns,
-        last_seen_ns=alert.last_seen_ns,
-        count=alert.count,
-        technique=alert.technique,
-        is_silenced=alert.is_silenced,
-    )
 
 
 def _age(now_ns: int, then_ns: int) -> float:
