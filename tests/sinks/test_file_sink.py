@@ -109,33 +109,40 @@ def test_somebody_else_may_rotate_it(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == b"two\n"
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_files() -> Iterator[None]:
-    """No file of this process may grow beyond 200 bytes: the kernel writes what fits and refuses the rest, as a full disk does."""
+    """No file of this process may grow beyond 200 bytes: the kernel writes what fits and refuses the rest, as a full disk does.
+
+    Only around what is tested: the report of the tests is a file of this process as well.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_block_that_does_not_fit_leaves_nothing(tmp_path: Path, small_files: None) -> None:
+def test_a_block_that_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
     """All of a batch or none: a part of it would come again with the whole."""
     file = line_file(tmp_path / "a", max_size=10_000)
-    file.write(b"x" * 149 + b"\n")
-    with pytest.raises(OSError):
-        file.write(b"y" * 99 + b"\n")
-    assert (tmp_path / "a").read_bytes() == b"x" * 149 + b"\n"
-    file.write(b"z" * 9 + b"\n")
-    file.close()
+    with small_files():
+        file.write(b"x" * 149 + b"\n")
+        with pytest.raises(OSError):
+            file.write(b"y" * 99 + b"\n")
+        assert (tmp_path / "a").read_bytes() == b"x" * 149 + b"\n"
+        file.write(b"z" * 9 + b"\n")
+        file.close()
     assert (tmp_path / "a").stat().st_size == 160
 
 
-async def test_a_full_disk_is_retryable(tmp_path: Path, small_files: None) -> None:
+async def test_a_full_disk_is_retryable(tmp_path: Path) -> None:
     """Said in the system's words, with the path."""
     made = sink(tmp_path / "a.jsonl")
-    with pytest.raises(Retryable, match=r"a\.jsonl"):
-        await made.deliver(BATCH)
-    await made.close()
+    with small_files():
+        with pytest.raises(Retryable, match=r"a\.jsonl"):
+            await made.deliver(BATCH)
+        await made.close()
 
 
 def test_what_was_reported_is_in_the_file_after_kill_9(tmp_path: Path) -> None:
